@@ -1,0 +1,1 @@
+"""One command, one file. Each gives an exit code."""

@@ -1,0 +1,113 @@
+"""The errors, each a state the caller can act on.
+
+WatcherError                    .permanent: trying again will not help; .hint: what to type
+├── ConfigurationError          exit 2   the file, or what it names, is wrong
+├── UnknownSessionError         exit 2   no such session, or the name fits several
+├── RefusedError                exit 4   the state forbids it; nothing changed
+│   └── HeldError               exit 4   somebody holds the session: who, since when
+├── MissingPlaceError           exit 10  a store or drop is not there
+├── AlreadyRunningError         exit 11  another daemon holds this store
+├── StorageError                a file system said no (errno kept); transient unless told
+│   ├── FullError               no space, no inodes, over quota
+│   └── SyncError               fsync failed: the copy is worthless, its source is not
+├── ClashError                  a name is taken by other content; nothing was overwritten
+├── DocumentError               an XML is not what it should be
+└── WorkerError                 the worker processes can't be used
+"""
+
+import errno as _errno
+
+
+class WatcherError(Exception):
+    """Something a person can act on. `hint` says how; `exit_code` is API."""
+
+    permanent = True
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class ConfigurationError(WatcherError):
+    """The configuration, or what it names, is wrong. `faults` are all of them, one line each."""
+
+    exit_code = 2
+
+    def __init__(self, message: str, *, faults: tuple[str, ...] = (), hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.faults = faults
+
+
+class UnknownSessionError(WatcherError):
+    """No session fits the name, or several do."""
+
+    exit_code = 2
+
+
+class RefusedError(WatcherError):
+    """The state forbids it; nothing was changed."""
+
+    exit_code = 4
+
+
+class HeldError(RefusedError):
+    """Somebody holds the session or its destination."""
+
+    permanent = False
+
+
+class MissingPlaceError(WatcherError):
+    """A store or drop is not there (a mount that is gone, a marker that is foreign)."""
+
+    permanent = False
+    exit_code = 10
+
+
+class AlreadyRunningError(WatcherError):
+    """Another daemon holds a store."""
+
+    permanent = False
+    exit_code = 11
+
+
+class StorageError(WatcherError):
+    """A file system said no. `number` is its errno."""
+
+    permanent = False
+
+    def __init__(self, message: str, *, number: int, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.number = number
+
+
+class FullError(StorageError):
+    """No space, no inodes, or over quota."""
+
+
+class SyncError(StorageError):
+    """fsync failed. Never retried on the same inode: the kernel has forgotten the dirty pages."""
+
+
+class ClashError(WatcherError):
+    """A name is taken by other content. Nothing was overwritten."""
+
+
+class DocumentError(WatcherError):
+    """An XML document can't be read, or would not be valid."""
+
+
+class WorkerError(WatcherError):
+    """The worker processes can't be started or used."""
+
+    permanent = False
+
+
+FULL_NUMBERS = frozenset({_errno.ENOSPC, _errno.EDQUOT})
+
+
+def storage_error(error: OSError, doing: str) -> StorageError:
+    """The tree's own error for an OSError; `doing` is a phrase without names of files."""
+    number = error.errno or 0
+    kind = FullError if number in FULL_NUMBERS else StorageError
+    return kind(f"{doing}: {error.strerror or error}", number=number)

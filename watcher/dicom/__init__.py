@@ -1,0 +1,1 @@
+"""What the bytes say: an open file in, values out."""

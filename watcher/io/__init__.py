@@ -1,0 +1,1 @@
+"""What touches the machine: one device each, synchronous unless it must wait."""

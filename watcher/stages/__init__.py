@@ -1,0 +1,1 @@
+"""What happens next: one short loop each; the rules live in core."""
