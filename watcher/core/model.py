@@ -279,6 +279,8 @@ class Session:
     origins: Mapping[str, str] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
     decisions: tuple[Decision, ...] = ()
+    scan_ids: Mapping[str, str] = field(default_factory=dict)  # by SeriesInstanceUID, once built
+    target: tuple[str | None, str, str] | None = None  # project, label, subject while MOVING
     error: str = ""  # what the machine could not do, in status ERROR
 
     @property

@@ -1,0 +1,154 @@
+"""The table of mounts, as text from real machines, and as this machine has it."""
+
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from watcher.core.errors import MissingPlaceError, StorageError
+from watcher.io.mounts import Mount, Space, free, is_network, mount_of, parse, read_mounts
+
+HOST = r"""
+22 27 0:21 / /proc rw,relatime - proc proc rw
+27 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw,discard
+40 27 0:40 / /srv/drop rw,relatime shared:5 master:2 propagate_from:1 - nfs4 nas:/export rw,vers=4.2
+41 40 8:1 /sub\040dir /srv/drop/local\040one rw - xfs /dev/sdb1 rw
+42 27 0:42 / /mnt/t\011n\012b\134s rw - cifs //server/share\040x rw
+43 27 0:43 / /srv/over rw - tmpfs first rw
+44 43 0:44 / /srv/over rw - ext4 second rw
+45 27 0:45 / /srv/dropbox rw - tmpfs none rw
+"""
+
+
+@pytest.fixture
+def host():
+    return parse(HOST)
+
+
+def test_a_line_is_read_whole(host):
+    """proc_pid_mountinfo(5): any number of optional fields; blanks are written in octal."""
+    expected = Mount(41, b"/sub dir", b"/srv/drop/local one", "xfs", "/dev/sdb1", 40, "rw")
+    assert expected == host[3]
+
+
+def test_every_escape_is_undone(host):
+    r"""Tab, newline and backslash are written \011, \012, \134."""
+    assert (host[4].point, host[4].source) == (b"/mnt/t\tn\nb\\s", "//server/share x")
+
+
+@given(st.binary(min_size=1).filter(lambda name: b"\0" not in name and b"/" not in name))
+def test_any_name_survives_the_table(name):
+    """A mount point is bytes: whatever the kernel escapes comes back as it was."""
+    escaped = b"".join(b"\\%03o" % c if c in b" \t\n\\#" else bytes([c]) for c in name)
+    line = b"27 1 8:1 / /" + escaped + b" rw - ext4 /dev/sda rw\n"
+    (mount,) = parse(os.fsdecode(line))
+    assert mount.point == b"/" + name
+
+
+@pytest.mark.parametrize(
+    ("path", "number"),
+    [
+        ("/", 27),
+        ("/srv", 27),
+        ("/srv/drop", 40),
+        ("/srv/drop/a/b", 40),
+        ("/srv/drop/local one/x", 41),
+        ("/srv/dropbox/x", 45),
+        ("/srv/dropped", 27),
+        ("/srv/over/x", 44),
+        ("/srv/drop/../over", 44),
+    ],
+)
+def test_a_path_lies_on_the_longest_and_topmost_mount(host, path, number):
+    """The longest prefix in whole parts wins; of several at one point, the last mounted."""
+    assert number == mount_of(path, host).id
+
+
+def test_a_mount_hidden_by_a_later_one_above_it_does_not_count():
+    """Mounted over the parent afterwards, the kernel never reaches the older mount below it."""
+    mounts = parse(
+        "1 0 8:1 / / rw - ext4 /dev/sda rw\n"
+        "2 1 0:2 / /a rw - tmpfs old rw\n"
+        "3 2 0:3 / /a/b rw - nfs4 hidden rw\n"
+        "4 2 0:4 / /a rw - tmpfs new rw\n"
+    )
+    assert mount_of("/a/b/c", mounts).source == "new"
+
+
+def test_a_table_without_a_root_is_said():
+    """No root, no answer: MissingPlaceError, not a guess."""
+    with pytest.raises(MissingPlaceError):
+        mount_of("/srv", ())
+
+
+@pytest.mark.parametrize("kind", ["nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "virtiofs", "ceph",
+                                  "fuse", "fuse.sshfs", "lustre", "gpfs", "glusterfs", "beegfs",
+                                  "afs"])  # fmt: skip
+def test_file_systems_others_write_to_are_network(kind):
+    """Stack facts R3: what inotify can't speak for is looked at instead."""
+    assert is_network(Mount(1, b"/", b"/x", kind, "s"))
+
+
+@pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs", "zfs", "tmpfs", "fuseblk", "overlay"])
+def test_file_systems_of_this_host_are_not(kind):
+    """A block device's changes all come through this kernel."""
+    assert not is_network(Mount(1, b"/", b"/x", kind, "s"))
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ("rw,lowerdir=/local:/nas/l,upperdir=/local/u", True),
+        ("rw,lowerdir=/local,upperdir=/nas/u,workdir=/nas/w", True),
+        ("rw,lowerdir+=/local,lowerdir+=/nas", True),
+        (r"rw,lowerdir=/odd\:/nas,upperdir=/local", False),
+        (r"rw,lowerdir=/co\,mma/x", True),
+        ("rw,lowerdir=nas:../nas,workdir=/nas", False),
+        ("rw,lowerdir=/merged:/local", False),
+        ("rw", False),
+    ],
+)
+def test_an_overlay_is_network_where_a_visible_branch_is(options, expected):
+    """Its branches decide, each found beneath the overlay itself; relative ones say nothing."""
+    mounts = parse(
+        "1 0 8:1 / / rw - ext4 /dev/sda rw\n"
+        "2 1 0:2 / /nas rw - nfs4 nas:/e rw\n"
+        "3 1 0:3 / /co,mma rw - cifs //s/e rw\n"
+        "4 1 0:4 / /merged rw - overlay overlay " + options.replace("\\", "\\134")
+    )
+    assert is_network(mounts[3], mounts) is expected
+
+
+def test_an_overlay_as_root_hides_its_branches():
+    """A container's root: its branches lie on the host and are not visible, so it is local."""
+    mounts = parse("1 0 0:1 / / rw - overlay overlay rw,lowerdir=/var/lib/docker/l\n")
+    assert not is_network(mounts[0], mounts)
+
+
+def test_this_machine_has_a_table():
+    """The real table is read, and /proc lies on proc."""
+    assert mount_of("/proc/self", read_mounts()).type == "proc"
+
+
+def test_a_machine_without_the_table_says_so(tmp_path):
+    """Without /proc there is an error of ours, with the number."""
+    with pytest.raises(StorageError):
+        read_mounts(str(tmp_path / "mountinfo"))
+
+
+def test_free_space_is_what_a_user_may_use(tmp_path):
+    """In bytes and inodes; the blocks kept for root don't count."""
+    status = os.statvfs(tmp_path)
+    space = free(str(tmp_path))
+    assert space.bytes_total == status.f_blocks * status.f_frsize
+    assert 0 <= space.bytes_free <= space.bytes_total
+    assert space == Space(space.bytes_free, space.bytes_total, space.inodes_free, status.f_files)
+
+
+def test_free_space_of_nothing(tmp_path):
+    """A place that is not there is missing, one that can't be asked is a fault with its errno."""
+    with pytest.raises(MissingPlaceError):
+        free(str(tmp_path / "none"))
+    with pytest.raises(StorageError):
+        free(str(tmp_path / ("x" * 300)))

@@ -1,0 +1,296 @@
+"""The catalogue of events: what the log can say, as data (spec 12). Names are API.
+
+A condition is said once when it is raised and once when it clears; both carry the same `key`.
+Fields are given by name and a word for their kind (`FIELD_TYPES`); every line may also carry
+those of `COMMON`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final, Literal, Protocol
+
+from watcher.core.errors import WatcherError
+
+Level = Literal["debug", "info", "warning", "error"]
+Who = Literal["", "admin", "sender", "data"]
+
+LEVELS: Final[Mapping[str, int]] = MappingProxyType(
+    {"debug": 10, "info": 20, "warning": 30, "error": 40}
+)
+# label, name and path are coded in coded mode (core/coding.py)
+FIELD_TYPES: Final = frozenset(
+    {"text", "id", "uid", "label", "name", "path", "count", "seconds", "bytes", "list", "table"}
+)
+
+
+class Emit(Protocol):
+    """Says one event. What the stages are given in place of a logger."""
+
+    def __call__(self, event: str, /, **fields: object) -> None: ...  # noqa: D102  the class says it
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One kind of line. `who` is expected to act; `todo` says what; `clears` is what it ends."""
+
+    name: str
+    level: Level
+    message: str  # the fixed human text of the line
+    meaning: str
+    fields: Mapping[str, str] = field(default_factory=dict)
+    who: Who = ""
+    todo: str = ""
+    clears: tuple[str, ...] = ()
+    cleared_by: tuple[str, ...] = ()
+
+
+COMMON: Final[Mapping[str, str]] = MappingProxyType(
+    {"session": "id", "drop": "text", "key": "text", "hint": "text", "who": "text"}
+)
+_SESSION = {"project": "text", "subject": "label", "label": "label", "study": "uid"}
+_SIZE = {"scans": "count", "files": "count", "bytes": "bytes"}
+_MERGED = {"added": "count", "same": "count", "replaced": "count", "held": "count"}
+_FILE = {"path": "path", "code": "text", "text": "text"}
+_PLACE = {"store": "text", "path": "path", "text": "text"}
+_FREE = {**_PLACE, "free": "bytes", "reserve": "bytes", "inodes": "count"}
+
+_RAISED = (
+    Event(
+        "daemon.started",
+        "info",
+        "Starting",
+        "The program has read its configuration and begins to open its stores and drops.",
+        {"version": "text", "host": "text", "pid": "count", "config": "path", "drops": "list"},
+    ),
+    Event(
+        "daemon.ready",
+        "info",
+        "Ready",
+        "Every drop is watched and the first full look at each is under way.",
+        {"drops": "list", "sessions": "count", "seconds": "seconds"},
+    ),
+    Event(
+        "daemon.heartbeat",
+        "info",
+        "Alive",
+        "What the program has done, what is pending, and how its drops are.",
+        {"counters": "table", "oldest_pending": "seconds", "drops": "table", "conditions": "list"},
+    ),
+    Event(
+        "daemon.stopped",
+        "info",
+        "Stopped",
+        "The program has ended in good order; what was begun is carried on at the next start.",
+        {"reason": "text", "seconds": "seconds", "error": "text"},
+    ),
+    Event(
+        "daemon.recovered",
+        "warning",
+        "Finished what the last run left",
+        "The last run was cut off; what it had begun was finished, or taken back.",
+        {"text": "text", "count": "count", "outcome": "text"},
+        who="admin",
+        todo="Nothing is lost. Find out why the last run was cut off (power, kill, memory).",
+    ),
+    Event(
+        "log.degraded",
+        "warning",
+        "The log is not complete",
+        "Lines were lost here (full disk, closed pipe), or the file can't be rotated. It goes on.",
+        {"sink": "text", "lost": "count", "error": "text"},
+        who="admin",
+        todo="Look at the disk `log.file` lies on, or at whatever reads standard output.",
+    ),
+    Event("session.opened", "info", "Session opened", "Its first file was filed.", _SESSION),
+    Event(
+        "session.status",
+        "debug",
+        "Status changed",
+        "A session went from one status to another.",
+        {**_SESSION, "before": "text", "after": "text"},
+    ),
+    Event(
+        "session.rebuilt",
+        "info",
+        "Session built and validated",
+        "Nothing arrived for a while: catalogs and session XML were written, findings collected.",
+        {**_SESSION, **_SIZE, "status": "text", "findings": "list", "seconds": "seconds"},
+    ),
+    Event(
+        "session.archived",
+        "info",
+        "Session archived",
+        "The session was moved into the archive under a new label.",
+        {**_SESSION, **_SIZE, "seconds": "seconds"},
+    ),
+    Event(
+        "session.merged",
+        "info",
+        "Session merged into the archived one",
+        "The archive had this label already; new files were added to it.",
+        {**_SESSION, **_MERGED, "seconds": "seconds"},
+    ),
+    Event(
+        "session.decided",
+        "info",
+        "A person decided",
+        "A person moved, relabelled, split, deleted or archived a session; kept in the history.",
+        {**_SESSION, "command": "text", "user": "text", "reason": "text", "passed": "list"},
+    ),
+    Event(
+        "session.conflict",
+        "error",
+        "Session upload failed",
+        "The session disagrees with what is archived, or with itself, and stays in the prearchive.",
+        {**_SESSION, "findings": "list"},
+        who="data",
+        todo="`watcher show ID` shows both sides; each finding names the commands that settle it.",
+        cleared_by=("session.settled",),
+    ),
+    Event(
+        "session.error",
+        "error",
+        "Session upload failed",
+        "The machine could not build or archive the session; its files are safe where they lie.",
+        {**_SESSION, "error": "text", "findings": "list"},
+        who="admin",
+        todo="Remove the cause in `error`, then `watcher rebuild ID`.",
+        cleared_by=("session.settled",),
+    ),
+    Event(
+        "file.filed",
+        "debug",
+        "File filed",
+        "A whole DICOM file is durable in its session; its source may be gone.",
+        {"path": "path", "target": "path", "bytes": "bytes"},
+    ),
+    Event(
+        "file.duplicate",
+        "debug",
+        "File is here already",
+        "The same file is in its session already; nothing was written.",
+        {"path": "path", "target": "path"},
+    ),
+    Event(
+        "file.waiting",
+        "debug",
+        "File is not whole yet",
+        "The file waits where it lies and is looked at again when it changes.",
+        _FILE,
+    ),
+    Event(
+        "file.stuck",
+        "warning",
+        "File has not become whole",
+        "The file has been incomplete, open or unreadable for longer than `stuck_after`.",
+        {**_FILE, "seconds": "seconds", "count": "count"},
+        who="sender",
+        todo="Copy the file again, or remove it from the drop.",
+        cleared_by=("file.released",),
+    ),
+    Event(
+        "file.quarantined",
+        "warning",  # info for files set aside because they are not DICOM
+        "File put into quarantine",
+        "The file can't be filed; it was moved aside unchanged, with the reason beside it.",
+        {**_FILE, "entry": "id", "count": "count"},
+        who="data",
+        todo="`watcher quarantine show ENTRY`, then requeue or purge it.",
+        cleared_by=("quarantine.settled",),
+    ),
+    Event(
+        "storage.unavailable",
+        "error",
+        "Store is missing",
+        "A store's mount or marker is not there; nothing is written to it, the rest goes on.",
+        _PLACE,
+        who="admin",
+        todo="Mount it again, or take a change that was meant with `watcher check --accept`.",
+        cleared_by=("storage.available",),
+    ),
+    Event(
+        "storage.low",
+        "error",
+        "Store is nearly full",
+        "Less than `storage.reserve` (or 1 % of inodes) is free; what writes there pauses.",
+        _FREE,
+        who="admin",
+        todo="Make room; work resumes by itself at one and a half times the reserve.",
+        cleared_by=("storage.recovered",),
+    ),
+    Event(
+        "drop.unavailable",
+        "error",
+        "Drop is missing",
+        "A drop, or the mount it lay on, is not there; nothing is concluded from that.",
+        {"path": "path", "text": "text"},
+        who="admin",
+        todo="Mount or make it again, or take a meant change with `watcher check --accept`.",
+        cleared_by=("drop.available",),
+    ),
+    Event(
+        "drop.degraded",
+        "warning",
+        "Drop is seen by polling only",
+        "Change events can't be had for this drop, or failed; files are still found by looking.",
+        {"path": "path", "text": "text"},
+        who="admin",
+        todo="Raise fs.inotify.max_user_watches, mend the named directory, or set watch = 'poll'.",
+        cleared_by=("drop.restored",),
+    ),
+    Event(
+        "drop.readonly",
+        "warning",
+        "Sources can't be removed",
+        "Files were filed but their sources can't be removed; each is remembered, none is lost.",
+        {"path": "path", "text": "text"},
+        who="admin",
+        todo="Give the daemon write permission on the drop, or set after = 'keep'.",
+        cleared_by=("drop.writable",),
+    ),
+    Event(
+        "archive.damaged",
+        "error",
+        "Archived file is missing or changed",
+        "An archived file no longer matches the digest in its catalog.",
+        {"project": "text", "label": "label", "path": "path", "count": "count", "text": "text"},
+        who="data",
+        todo="Restore the file from backup, or accept it: `watcher refresh PROJECT/LABEL`.",
+        cleared_by=("archive.verified",),
+    ),
+)
+
+# what ends a condition: its message, its meaning, and fields besides those of the condition
+_OUTCOME = {"outcome": "text"}
+_CLEARED: Mapping[str, tuple[str, str, Mapping[str, str]]] = {
+    "session.settled": ("Session settled", "Archived, merged, deleted or split.", _OUTCOME),
+    "file.released": ("Stuck file released", "It has become whole and was filed, or is gone.", {}),
+    "quarantine.settled": ("Quarantine settled", "Requeued, purged, or since filed.", _OUTCOME),
+    "storage.available": ("Store is back", "A missing store is there again.", {}),
+    "storage.recovered": ("Store has room again", "There is room, and work has resumed.", {}),
+    "drop.available": ("Drop is back", "It is there again and is looked at from the start.", {}),
+    "drop.restored": ("Drop is watched again", "Change events arrive again.", {}),
+    "drop.writable": ("Sources can be removed again", "Filed sources can be removed again.", {}),
+    "archive.verified": ("Archived session is sound", "It matches its catalogs again.", {}),
+}
+
+
+def _cleared(name: str) -> Event:
+    message, meaning, extra = _CLEARED[name]
+    ended = [one for one in _RAISED if name in one.cleared_by]
+    fields = {key: kind for one in ended for key, kind in one.fields.items()} | dict(extra)
+    return Event(name, "info", message, meaning, fields, clears=tuple(one.name for one in ended))
+
+
+EVENTS: Final[Mapping[str, Event]] = MappingProxyType(
+    {one.name: one for one in (*_RAISED, *map(_cleared, _CLEARED))}
+)
+
+
+def event(name: str) -> Event:
+    """The event of that name; WatcherError where the catalogue has none (a bug of the caller)."""
+    try:
+        return EVENTS[name]
+    except KeyError:
+        raise WatcherError(f"no event {name!r} in the catalogue") from None

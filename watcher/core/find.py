@@ -1,0 +1,64 @@
+"""Find or create: which session takes a file, and whether it has it already (spec 6)."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
+from typing import NamedTuple
+
+from watcher.core import life
+from watcher.core.model import Examined, Session, SessionKey, Status
+
+
+class Known(NamedTuple):
+    """A file of the session with the newcomer's SOP instance and class."""
+
+    digest: str
+    in_hand: bool
+
+
+class Fate(StrEnum):
+    """What becomes of a newcomer."""
+
+    FILE = "file"
+    DUPLICATE = "duplicate"  # the session has these very bytes
+    LATER = "later"  # its twin is in hand: not durable yet, so nothing may rely on it
+
+
+def choose(sessions: Iterable[Session]) -> Session | None:
+    """Of the sessions with the key: the RECEIVING one, else the newest that takes files."""
+    taking = [each for each in sessions if each.status in life.TAKES_FILES]
+    receiving = [each for each in taking if each.status is Status.RECEIVING]
+    return max(receiving or taking, key=lambda each: each.id, default=None)
+
+
+def fate(examined: Examined, known: Sequence[Known]) -> Fate:
+    """What becomes of a file, given those with its UIDs in its session."""
+    twins = [each for each in known if each.digest == examined.digest]
+    if any(not each.in_hand for each in twins):
+        return Fate.DUPLICATE
+    return Fate.LATER if twins else Fate.FILE
+
+
+class Bound(NamedTuple):
+    """Where a decision sends a study's files."""
+
+    project: str | None
+    label: str
+    subject: str
+
+
+def follow(
+    key: SessionKey, bindings: Mapping[SessionKey, Bound]
+) -> tuple[SessionKey, Bound | None]:
+    """The key after every decision on it; the last one, or None where none was made.
+
+    Decisions chain (relabelled twice); a circle ends where it began to repeat.
+    """
+    seen = {key}
+    last: Bound | None = None
+    while (bound := bindings.get(key)) is not None:
+        last = bound
+        key = SessionKey(bound.project, key.study, bound.label)
+        if key in seen:
+            break
+        seen.add(key)
+    return key, last

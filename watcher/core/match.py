@@ -1,0 +1,175 @@
+"""Which incoming scan and file meets which archived one (spec 11; XNAT: ScanIdValidator).
+
+Scans meet by SeriesInstanceUID, then, where a side has none, by ID; files by SOPInstanceUID in any
+resource of the scan, then, where a side has none, by URI. Blank UIDs never meet. A newcomer whose
+ID another series holds is renamed; a series known under another ID joins the archived scan.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import Final, Literal
+
+from watcher.core.model import Archived, ArchivedResource, ArchivedScan, Entry, Instance, Scan
+
+Label = Literal["DICOM", "secondary"]
+SAME: Final = 0  # the lowest is the counterpart preferred
+SUSPECT: Final = 1
+OTHER_CLASS: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """A newcomer and its archived namesake whose digests don't settle whether they are the same.
+
+    `path` of the archived file is relative to the archived session's folder.
+    """
+
+    instance: Instance
+    entry: Entry
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """Two files of one prearchive session: same SOP and class UID, other digest."""
+
+    first: Instance  # came first
+    second: Instance
+    scan: str  # the second's
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """An archived file and its path, relative to the archived session's folder."""
+
+    entry: Entry
+    path: str
+
+
+class Meeting:
+    """An incoming scan, the archived one it meets if any, and its ID in the archive."""
+
+    def __init__(self, scan: Scan, old: ArchivedScan | None, final: str) -> None:
+        self.scan = scan
+        self.old = old
+        self.id = final
+        self._by_uid: dict[str, list[Known]] = {}
+        self._by_uri: dict[tuple[str, str], Known] = {}
+        for resource in old.resources if old else ():
+            for entry in resource.entries:
+                known = Known(entry, path_in(resource, entry.uri))
+                self._by_uid.setdefault(entry.uid, []).append(known)
+                self._by_uri[resource.label, entry.uri] = known
+
+    def resource(self, label: str) -> ArchivedResource | None:
+        """The archived resource of that label."""
+        resources = self.old.resources if self.old else ()
+        return next((resource for resource in resources if resource.label == label), None)
+
+    def target(self, label: str, name: str) -> str:
+        """Where a name of that resource lies, relative to the archived session's folder."""
+        resource = self.resource(label)
+        return path_in(resource, name) if resource else f"SCANS/{self.id}/{label}/{name}"
+
+    def find(self, instance: Instance, label: str) -> Known | None:
+        """The archived file that is, or may be, this one."""
+        uid = instance.header.sop_instance
+        if uid and (found := self._by_uid.get(uid)):
+            return min(found, key=lambda known: relation(instance, known.entry))
+        named = self._by_uri.get((label, instance.place.name))
+        return named if named and not (uid and named.entry.uid) else None
+
+
+def suspects(scans: Sequence[Scan], archived: Archived | None) -> tuple[Suspect, ...]:
+    """The pairs whose data sets have to be compared before `merge` can tell same from differing."""
+    return tuple(
+        Suspect(instance, known.entry, known.path)
+        for meeting, label, instance in files(meet(scans, archived))
+        if (known := meeting.find(instance, label)) and relation(instance, known.entry) == SUSPECT
+    )
+
+
+def twins(scans: Sequence[Scan]) -> tuple[Twin, ...]:
+    """Every file with the SOP and class UID of one that came before, but another digest.
+
+    Where one is a suspect too, the comparison with the archived file is the one that counts.
+    """
+    first: dict[tuple[str, str], Instance] = {}
+    found: list[Twin] = []
+    for meeting, _, instance in by_arrival(meet(scans, None)):
+        key = (instance.header.sop_instance, instance.header.sop_class)
+        earlier = first.setdefault(key, instance)
+        if key[0] and earlier.digest.lower() != instance.digest.lower():
+            found.append(Twin(earlier, instance, meeting.scan.id))
+    return tuple(found)
+
+
+def meet(scans: Sequence[Scan], archived: Archived | None) -> list[Meeting]:
+    """Each incoming scan with its counterpart and final ID (XNAT: ScanIdValidator)."""
+    known = archived.scans if archived else ()
+    used = {old.id.casefold() for old in known}
+    avoid = used | {scan.id.casefold() for scan in scans}
+    meetings: list[Meeting] = []
+    for scan in scans:
+        old = _counterpart(scan, known)
+        final = old.id if old else scan.id
+        if not old and scan.id.casefold() in used:
+            final = _renamed(scan, avoid)
+        avoid.add(final.casefold())
+        meetings.append(Meeting(scan, old, final))
+    return meetings
+
+
+def _counterpart(scan: Scan, known: Sequence[ArchivedScan]) -> ArchivedScan | None:
+    # An archive may hold one series under two IDs (xnat-facts 6.2 i): the same ID is the better.
+    by_uid = [old for old in known if scan.uid and old.uid == scan.uid]
+    by_id = [old for old in known if old.id == scan.id and not (old.uid and scan.uid)]
+    ranked = sorted(by_uid, key=lambda old: old.id != scan.id) + by_id
+    return ranked[0] if ranked else None
+
+
+def _renamed(scan: Scan, avoid: set[str]) -> str:
+    """`<ID>-<MOD><n>`, the first n that is free; an ID of that form is cut to its stub first.
+
+    Names that differ only in case count as one, as in `scans.arrange`.
+    """
+    modality = re.sub(r"[^A-Z0-9]", "", scan.modality.upper()) or _code(scan.type)
+    stub = re.sub(rf"(?<=.)(-{modality}[0-9]+)+$", "", scan.id)
+    names = (f"{stub}-{modality}{n}" for n in count(1))
+    return next(name for name in names if name.casefold() not in avoid)
+
+
+def _code(xsi_type: str) -> str:
+    """XNAT's modality code of a scan type: two letters after `xnat:`, PE being PT; else OT."""
+    head, _, name = xsi_type.partition(":")
+    code = name[:2].upper() if head == "xnat" else ""
+    return {"PE": "PT", "": "OT"}.get(code, code)
+
+
+def files(meetings: Sequence[Meeting]) -> Iterator[tuple[Meeting, Label, Instance]]:
+    """Every incoming file, in the order of scans and resources."""
+    for meeting in meetings:
+        for resource in meeting.scan.resources:
+            for instance in resource.instances:
+                yield meeting, resource.label, instance
+
+
+def by_arrival(meetings: Sequence[Meeting]) -> list[tuple[Meeting, Label, Instance]]:
+    """Every incoming file, first come first."""
+    return sorted(files(meetings), key=lambda file: (file[2].arrived, file[2].place.path))
+
+
+def relation(instance: Instance, entry: Entry) -> int:
+    """How two files with one SOP UID stand to each other, as far as digest and class tell."""
+    if entry.digest and instance.digest.lower() == entry.digest.lower():
+        return SAME
+    classes = {instance.header.sop_class, entry.class_uid} - {""}
+    return OTHER_CLASS if len(classes) > 1 else SUSPECT
+
+
+def path_in(resource: ArchivedResource, uri: str) -> str:
+    """A catalogued file, relative to the session's folder; URIs are relative to the catalog."""
+    folder, slash, _ = resource.catalog.rpartition("/")
+    return f"{folder}{slash}{uri}"

@@ -1,0 +1,99 @@
+"""A session as a plain record and back: what `LABEL.json` holds, and what `--json` shows."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from watcher.core.model import Decision, Finding, Session, Severity, Status
+
+
+def finding_of(values: Mapping[str, Any]) -> Finding:
+    """A finding from its JSON."""
+    return Finding(
+        code=values["code"],
+        xnat=tuple(values["xnat"]),
+        severity=Severity(values["severity"]),
+        text=values["text"],
+        scope=values["scope"],
+        incoming=values["incoming"],
+        archived=values["archived"],
+        evidence=values["evidence"],
+        resolve=tuple(values["resolve"]),
+    )
+
+
+def finding_values(finding: Finding) -> dict[str, Any]:
+    """A finding as `watcher validate --json` shows it."""
+    return {
+        "code": finding.code,
+        "xnat": list(finding.xnat),
+        "severity": finding.severity.value,
+        "text": finding.text,
+        "scope": finding.scope,
+        "incoming": dict(finding.incoming),
+        "archived": dict(finding.archived),
+        "evidence": dict(finding.evidence),
+        "resolve": list(finding.resolve),
+    }
+
+
+def decision_values(decision: Decision) -> dict[str, Any]:
+    """A decision as JSON."""
+    return {
+        "when": decision.when,
+        "who": decision.who,
+        "command": decision.command,
+        "reason": decision.reason,
+        "passed": list(decision.passed),
+        "study": decision.study,
+        "key_from": decision.key_from,
+        "key_to": decision.key_to,
+        "subject": decision.subject,
+    }
+
+
+def decision_of(values: Mapping[str, Any]) -> Decision:
+    """A decision from its JSON."""
+    pair = {k: tuple(values[k]) if values[k] else None for k in ("key_from", "key_to")}
+    return Decision(**{**values, "passed": tuple(values["passed"]), **pair})
+
+
+def session_values(row: Session) -> dict[str, Any]:
+    """A session as a plain record: what `LABEL.json` holds, and the row's columns."""
+    return {
+        "id": row.id,
+        "project": row.project,
+        "subject": row.subject,
+        "label": row.label,
+        "study": row.study,
+        "status": row.status.value,
+        "opened": row.opened,
+        "receiving_since": row.receiving_since,
+        "last_arrival": row.last_arrival,
+        "inactivity": row.inactivity,
+        "generation": row.generation,
+        "revision": row.revision,
+        "auto_archive": row.auto_archive,
+        "hold_auto": row.hold_auto,
+        "drops": list(row.drops),
+        "origins": dict(row.origins),
+        "scan_ids": dict(row.scan_ids),
+        "target": row.target,
+        "error": row.error,
+        "findings": [finding_values(finding) for finding in row.findings],
+        "decisions": [decision_values(decision) for decision in row.decisions],
+    }
+
+
+def session_of(values: Mapping[str, Any]) -> Session:
+    """The session in such a record."""
+    target = values["target"]
+    return Session(
+        **{
+            **values,
+            "status": Status(values["status"]),
+            "drops": tuple(values["drops"]),
+            "target": tuple(target) if target else None,
+            "findings": tuple(finding_of(each) for each in values["findings"]),
+            "decisions": tuple(decision_of(each) for each in values["decisions"]),
+        }
+    )

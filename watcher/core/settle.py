@@ -1,0 +1,298 @@
+"""When a file has stopped growing: the same fingerprint in looks `settle` apart (spec 5, *Quiet*).
+
+Events say where to look; what is seen there is told to a `Settler`, which says where to look next
+and which files are ripe for taking. `now` is always the monotonic clock, in seconds: file times
+are the sender's and prove nothing. Nothing here costs more than O(log n) for each file.
+
+    WAITING ──looks agree──► RIPE ──take──► TAKEN ──gone──► forgotten
+       ▲ ▲                     │              │ └──hold──► HELD   (until its fingerprint changes)
+       │ └───────change────────┘              │              │
+       └──── busy, unleased, retry ───────────┘◄───change────┘
+"""
+
+import heapq
+import math
+from collections import Counter
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+from itertools import islice
+
+from watcher.core.model import Fingerprint, RefusalCode
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A pending file. `since`: when it was first seen; `reason` is empty while it only settles."""
+
+    path: bytes
+    print: Fingerprint
+    since: float
+    reason: str
+    text: str
+    stuck: bool
+
+
+class Alarms:
+    """At most one due time for each path; setting a later one costs nothing until then."""
+
+    def __init__(self) -> None:
+        self._at: dict[bytes, float] = {}
+        self._queued: dict[bytes, float] = {}  # the item of the heap that stands for a path
+        self._heap: list[tuple[float, bytes]] = []
+
+    def set(self, path: bytes, at: float) -> None:
+        """Due at `at`, and no longer at any other time."""
+        self._at[path] = at
+        if at < self._queued.get(path, math.inf):
+            self._queued[path] = at
+            heapq.heappush(self._heap, (at, path))
+
+    def drop(self, path: bytes) -> None:
+        """Never due."""
+        self._at.pop(path, None)
+
+    def next(self) -> float | None:
+        """The earliest due time."""
+        while self._heap:
+            at, path = self._heap[0]
+            if self._at.get(path) == at:
+                return at
+            heapq.heappop(self._heap)
+            if self._queued.get(path) == at:
+                del self._queued[path]
+                if path in self._at:
+                    self.set(path, self._at[path])
+        return None
+
+    def due(self, now: float) -> list[bytes]:
+        """The paths due, earliest first; they are no longer set."""
+        found: list[bytes] = []
+        while (at := self.next()) is not None and at <= now:
+            _, path = heapq.heappop(self._heap)
+            del self._at[path], self._queued[path]
+            found.append(path)
+        return found
+
+
+class _State(Enum):
+    WAITING = auto()
+    RIPE = auto()
+    TAKEN = auto()
+    HELD = auto()
+
+
+@dataclass(slots=True)
+class _File:
+    shown: Waiting
+    state: _State
+    changed: float  # first seen, or its last change: its stuck time counts from here
+    quiet_from: float  # the quiet time counts from here
+    looked: float  # the last look
+    counted: float  # the last look that was far enough from the one before to count
+    not_before: float  # ripe no sooner than at a look from then on
+    looks: int = 1  # that count
+    leaseless: bool = False  # wants the full quiet
+
+
+class Settler:
+    """The pending files of one drop. Durations in seconds, moments on the monotonic clock.
+
+    A file is ripe once `looks` looks agree that span `quick`: enough where a read lease then
+    proves that nobody writes. It is quiet in full once they span `quiet`.
+    """
+
+    def __init__(self, *, quick: float, quiet: float, looks: int, stuck_after: float) -> None:
+        self._step = quick / max(1, looks - 1)
+        self._quiet = quiet
+        self._looks = max(2, looks)
+        self._stuck_after = stuck_after
+        self._files: dict[bytes, _File] = {}
+        self._ripe: dict[bytes, float] = {}  # since when, earliest first
+        self._next_looks = Alarms()
+        self._stuck_times = Alarms()
+        self._folders: Counter[bytes] = Counter()
+        self._released: list[bytes] = []
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def see(self, path: bytes, seen: Fingerprint, now: float) -> None:
+        """A look at a file. A new or changed fingerprint restarts its time and ends a hold."""
+        file = self._files.get(path)
+        if file is None:
+            self._folders[_folder(path)] += 1
+            self._begin(Waiting(path, seen, now, "", "", stuck=False), _State.WAITING, now)
+        elif file.shown.print != seen:
+            self._change(file, seen, now)
+        else:
+            file.looked = now
+            if file.state is _State.WAITING:
+                self._agree(file, now)
+
+    def gone(self, path: bytes) -> bool:
+        """It is not there any more, or filed. Whether it had been said to be stuck."""
+        file = self._files.pop(path, None)
+        if file is None:
+            return False
+        self._ripe.pop(path, None)
+        self._next_looks.drop(path)
+        self._stuck_times.drop(path)
+        if not file.shown.stuck:
+            self._folders[_folder(path)] -= 1
+        return file.shown.stuck
+
+    def keep_only(self, paths: Collection[bytes], *, began: float = math.inf) -> list[bytes]:
+        """After a full look: forget what it did not meet; gives those said to be stuck.
+
+        What was seen later than it `began` stays, and so does what is in hand.
+        """
+        met = frozenset(paths)
+        lost = [
+            path
+            for path, file in self._files.items()
+            if path not in met and file.state is not _State.TAKEN and file.looked < began
+        ]
+        return [path for path in lost if self.gone(path)]
+
+    def to_look(self, now: float) -> list[bytes]:
+        """The paths whose next look is due. Until seen, each is due again one step later."""
+        paths = self._next_looks.due(now)
+        for path in paths:
+            self._next_looks.set(path, now + self._step)
+        return paths
+
+    def ripe(self, now: float, limit: int | None = None) -> list[tuple[bytes, Fingerprint, bool]]:
+        """The files to take, oldest first, at most `limit`. True: the full quiet has passed."""
+        files = (self._files[path] for path, since in self._ripe.items() if since <= now)
+        return [
+            (file.shown.path, file.shown.print, file.looked >= file.quiet_from + self._quiet)
+            for file in islice(files, limit)
+        ]
+
+    def take(self, path: bytes) -> bool:
+        """It is in hand, until `gone`, `hold`, `busy`, `unleased` or `retry`. False: not ripe."""
+        if self._ripe.pop(path, None) is None:
+            return False
+        self._files[path].state = _State.TAKEN
+        return True
+
+    def unleased(self, path: bytes, seen: Fingerprint) -> None:
+        """No lease was to be had for this fingerprint: it wants the full quiet."""
+        if file := self._files.get(path):
+            file.leaseless = file.shown.print == seen
+            self._wait(file)
+
+    def busy(self, path: bytes, now: float) -> None:
+        """A writer has it open: its quiet time starts again, its stuck time does not."""
+        if file := self._files.get(path):
+            file.shown = replace(file.shown, reason=RefusalCode.BUSY, text="")
+            file.quiet_from = file.looked = file.counted = now
+            file.looks, file.leaseless = 1, False
+            self._wait(file)
+
+    def hold(self, path: bytes, seen: Fingerprint, reason: str, text: str) -> None:
+        """It was examined and can't be taken as it is: it waits until its fingerprint changes."""
+        if file := self._files.get(path):
+            file.shown = replace(file.shown, print=seen, reason=reason, text=text)
+            file.state = _State.HELD
+            self._ripe.pop(path, None)
+            self._next_looks.drop(path)
+            self._watch(file)
+
+    def retry(
+        self, path: bytes, now: float, after: float, reason: str = "", text: str = ""
+    ) -> None:
+        """A fault that passes: looked at again after so many seconds."""
+        if file := self._files.get(path):
+            file.shown = replace(file.shown, reason=reason, text=text)
+            file.not_before = now + after
+            self._wait(file)
+
+    def next_due(self) -> float | None:
+        """When `to_look`, `ripe` or `stuck` gives something next; the past while files are ripe."""
+        ripe = next(iter(self._ripe.values()), None)
+        times = (ripe, self._next_looks.next(), self._stuck_times.next())
+        return min((at for at in times if at is not None), default=None)
+
+    def stuck(self, now: float) -> list[Waiting]:
+        """Files unchanged and not taken for `stuck_after`, each once until it changes or goes.
+
+        Files that are ripe or in hand wait for us, not for their sender, and are never stuck.
+        """
+        files = [self._files[path] for path in self._stuck_times.due(now)]
+        for file in files:
+            file.shown = replace(file.shown, stuck=True)
+            self._folders[_folder(file.shown.path)] -= 1
+        return [file.shown for file in files]
+
+    def released(self) -> list[bytes]:
+        """The stuck files that have changed since the last call."""
+        paths, self._released = self._released, []
+        return paths
+
+    def pending(self) -> list[bytes]:
+        """The paths of all pending files."""
+        return list(self._files)
+
+    def waiting(self) -> Iterator[Waiting]:
+        """All pending files, with what they wait for."""
+        return (file.shown for file in self._files.values())
+
+    def holding_folders(self) -> set[bytes]:
+        """The folders of pending files that are not stuck: they hold their sessions' timers."""
+        self._folders = +self._folders  # without those that hold none any more
+        return set(self._folders)
+
+    def _begin(self, shown: Waiting, state: _State, now: float) -> None:
+        self._files[shown.path] = file = _File(shown, state, now, now, now, now, now)
+        if state is _State.WAITING:
+            self._wait(file)
+
+    def _change(self, file: _File, seen: Fingerprint, now: float) -> None:
+        """All starts anew; but what is in hand stays in hand."""
+        if file.shown.stuck:
+            self._released.append(file.shown.path)
+            self._folders[_folder(file.shown.path)] += 1
+        shown = replace(file.shown, print=seen, reason="", text="", stuck=False)
+        taken = file.state is _State.TAKEN
+        self._begin(shown, _State.TAKEN if taken else _State.WAITING, now)
+
+    def _agree(self, file: _File, now: float) -> None:
+        if now >= file.counted + self._step:
+            file.looks += 1
+            file.counted = now
+        if now >= self._ripe_from(file):
+            self._ready(file, now)
+        else:
+            self._wait(file)
+
+    def _ripe_from(self, file: _File) -> float:
+        """The earliest time at which a look that agrees makes it ripe, or counts towards it."""
+        if file.looks < self._looks:
+            return max(file.not_before, file.counted + self._step)
+        if file.leaseless:
+            return max(file.not_before, file.quiet_from + self._quiet)
+        return file.not_before
+
+    def _ready(self, file: _File, now: float) -> None:
+        path = file.shown.path
+        file.state = _State.RIPE
+        self._ripe[path] = now
+        self._next_looks.drop(path)
+        self._stuck_times.drop(path)
+
+    def _wait(self, file: _File) -> None:
+        path = file.shown.path
+        file.state = _State.WAITING
+        self._ripe.pop(path, None)
+        self._next_looks.set(path, self._ripe_from(file))
+        self._watch(file)
+
+    def _watch(self, file: _File) -> None:
+        if not file.shown.stuck:
+            self._stuck_times.set(file.shown.path, file.changed + self._stuck_after)
+
+
+def _folder(path: bytes) -> bytes:
+    return path.rpartition(b"/")[0]

@@ -1,0 +1,274 @@
+"""Placing, syncing, swapping and removing files, so that a crash at any step loses nothing.
+
+Names in stores are made by `core.names` and are trusted; those in drops are not, see `sources`.
+Nothing here overwrites a file except `swap`, whose successor is durable before it takes the name.
+"""
+
+import errno
+import hashlib
+import os
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from watcher.core.errors import ClashError, SyncError, storage_error
+from watcher.core.model import Fingerprint
+
+BLOCK = 1 << 20
+NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.ENOTSUP})
+UMASK = os.umask(0o077)  # read by setting it, at import: no thread creates files yet
+os.umask(UMASK)
+SYNC_THREADS = 8  # stack-facts 2.1: parallel fsync beats syncfs and flushes nobody else's data
+
+
+def sync(path: str) -> None:
+    """Make one file's bytes, or one directory's names, durable. SyncError where that fails."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        number = error.errno or 0
+        raise SyncError(f"fsync: {error.strerror}", number=number) from error
+
+
+def sync_all(paths: Iterable[str]) -> dict[str, SyncError]:
+    """Make many durable, several at once; those that failed, with why."""
+    wanted = list(dict.fromkeys(paths))
+    if len(wanted) == 1:
+        return _sync_failed(wanted[0])
+    failed: dict[str, SyncError] = {}
+    if wanted:
+        with ThreadPoolExecutor(SYNC_THREADS, "fsync") as pool:
+            for one in pool.map(_sync_failed, wanted):
+                failed |= one
+    return failed
+
+
+def _sync_failed(path: str) -> dict[str, SyncError]:
+    try:
+        sync(path)
+    except SyncError as error:
+        return {path: error}
+    return {}
+
+
+def make_folder(path: str) -> None:
+    """The directory and its missing parents, durable. Modes follow umask and setgid parents."""
+    if os.path.isdir(path):
+        return
+    parent = os.path.dirname(path)
+    make_folder(parent)
+    try:
+        os.mkdir(path, 0o777)
+    except FileExistsError:
+        return
+    except OSError as error:
+        raise storage_error(error, "making a folder") from error
+    sync(parent)
+
+
+def place(source: str, target: str) -> None:
+    """Give the file at `source` the name `target` too; ClashError where the name is taken.
+
+    Where the file system has no links the name is reserved by an empty file of our own, which
+    the source then replaces: still nobody else's file is overwritten.
+    """
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except FileExistsError as error:
+        raise ClashError("the name is taken") from error
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise storage_error(error, "placing a file") from error
+        _reserve_and_rename(source, target)
+
+
+def _reserve_and_rename(source: str, target: str) -> None:
+    try:
+        os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW))
+        os.rename(source, target)
+    except FileExistsError as error:
+        raise ClashError("the name is taken") from error
+    except OSError as error:
+        raise storage_error(error, "placing a file") from error
+
+
+def transfer(source: str, target: str) -> None:
+    """`source`'s bytes under `target`, durable but for the directory; `source` stays.
+
+    A link where the file system allows it, else a copy under a temporary name beside the target.
+    ClashError where the name is taken.
+    """
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except FileExistsError as error:
+        raise ClashError("the name is taken") from error
+    except OSError as error:
+        if error.errno != errno.EXDEV and error.errno not in NO_LINKS:
+            raise storage_error(error, "placing a file") from error
+        _copy_beside(source, target)
+
+
+def _copy_beside(source: str, target: str) -> None:
+    temp = temporary(target)
+    remove(temp)
+    try:
+        with open(source, "rb") as old, open(temp, "xb") as new:
+            while block := old.read(BLOCK):
+                new.write(block)
+            new.flush()
+            os.fsync(new.fileno())
+            times = os.fstat(old.fileno())
+        os.utime(temp, ns=(times.st_atime_ns, times.st_mtime_ns))
+    except OSError as error:
+        raise storage_error(error, "copying a file") from error
+    place(temp, target)
+    remove(temp)
+
+
+def temporary(path: str) -> str:
+    """The one temporary name beside `path`; a crash leaves it for the repeated step to replace."""
+    folder, name = os.path.split(path)
+    return os.path.join(folder, f".{name}.new")
+
+
+def swap(path: str, data: bytes) -> None:
+    """Give `path` new contents in one step; a reader sees the old bytes or the new ones, whole."""
+    temp = temporary(path)
+    try:
+        with open(temp, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.rename(temp, path)
+    except OSError as error:
+        raise storage_error(error, "writing a document") from error
+    sync(os.path.dirname(path))
+
+
+def append_line(path: str, line: str) -> None:
+    """One line at the end of a file, durable; a torn last line is closed first."""
+    make_folder(os.path.dirname(path))
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+        try:
+            size = os.fstat(fd).st_size
+            torn = size > 0 and os.pread(fd, 1, size - 1) != b"\n"
+            os.write(fd, (b"\n" if torn else b"") + line.encode() + b"\n")
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise storage_error(error, "appending to a record") from error
+
+
+def read(path: str) -> bytes:
+    """A file's bytes; StorageError (errno kept) where it can't be read."""
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise storage_error(error, "reading a document") from error
+
+
+def read_if_there(path: str) -> bytes | None:
+    """A file's bytes, or None where there is no such file."""
+    return read(path) if os.path.lexists(path) else None
+
+
+def digest(path: str) -> str:
+    """The MD5 of a file, lower-case hex."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, _md5).hexdigest()
+    except OSError as error:
+        raise storage_error(error, "reading a file") from error
+
+
+def _md5() -> "hashlib._Hash":
+    return hashlib.md5(usedforsecurity=False)
+
+
+def remove(path: str) -> bool:
+    """Remove a file of ours; whether it was there."""
+    try:
+        os.remove(path)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise storage_error(error, "removing a file") from error
+    return True
+
+
+def remove_empty(folder: str) -> bool:
+    """Remove a directory if it is empty; whether it is gone now."""
+    try:
+        os.rmdir(folder)
+    except FileNotFoundError:
+        return True
+    except OSError as error:
+        if error.errno in {errno.ENOTEMPTY, errno.EEXIST, errno.EBUSY}:
+            return False
+        raise storage_error(error, "removing a folder") from error
+    return True
+
+
+def remove_empty_below(folder: str) -> bool:
+    """Remove every empty directory below and then this one; whether it is gone."""
+    for base, _folders, _files in os.walk(folder, topdown=False):
+        remove_empty(base)
+    return not os.path.lexists(folder)
+
+
+def walk(folder: str) -> Iterator[str]:
+    """Every file below, as paths relative to it; links are not followed. Sorted, deterministic."""
+    for base, folders, names in os.walk(folder):
+        folders.sort()
+        for name in sorted(names):
+            yield os.path.relpath(os.path.join(base, name), folder)
+
+
+def print_of(path: str) -> Fingerprint | None:
+    """The fingerprint of a regular file, or None where there is none."""
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    return Fingerprint.of(found) if stat.S_ISREG(found.st_mode) else None
+
+
+def same_inode(one: str, other: str) -> bool:
+    """Whether two names are links to one file."""
+    first, second = print_of(one), print_of(other)
+    return first is not None and second is not None and first.same_content(second)
+
+
+def names_in(folder: str) -> frozenset[str]:
+    """The names in a directory; none where it does not exist."""
+    try:
+        return frozenset(os.listdir(folder))
+    except FileNotFoundError:
+        return frozenset()
+    except OSError as error:
+        raise storage_error(error, "listing a folder") from error
+
+
+def match_folder(path: str) -> None:
+    """Give a linked-in file the mode and group a file made here would have (spec 8)."""
+    try:
+        os.chmod(path, 0o666 & ~UMASK)
+        folder = os.stat(os.path.dirname(path))
+        if folder.st_mode & stat.S_ISGID:
+            os.chown(path, -1, folder.st_gid)
+    except OSError as error:
+        raise storage_error(error, "setting a file's mode") from error
+
+
+def sync_folders(paths: Sequence[str]) -> None:
+    """Make the directories of these files durable; the first failure is raised."""
+    failed = sync_all(os.path.dirname(path) for path in paths)
+    if failed:
+        raise next(iter(failed.values()))

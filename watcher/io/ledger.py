@@ -1,0 +1,302 @@
+"""The ledger: sessions, their files and their statuses, in SQLite.
+
+WAL, synchronous FULL, one writer at a time in this process (a lock) and on this host (BEGIN
+IMMEDIATE). It is an index: `stages/recover.py` rebuilds it from the tree.
+"""
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, Final
+
+from sqlalchemy import (
+    Connection,
+    Engine,
+    create_engine,
+    delete,
+    event,
+    func,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.exc import DatabaseError
+
+from watcher.core import life
+from watcher.core.errors import ConfigurationError, FullError, StorageError, UnknownSessionError
+from watcher.core.model import Instance, Place, Session, Status
+from watcher.io import tables
+
+NAME: Final = "ledger.sqlite"
+PREARCHIVED: Final = tuple(s for s in Status if s not in {Status.ARCHIVED, Status.DELETED})
+
+
+class Ledger:
+    """One connection pool on `state/ledger.sqlite`. Every method is synchronous."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._writing = threading.Lock()
+
+    @classmethod
+    def open(cls, state: str) -> "Ledger":
+        """The ledger in a state folder, made if it is not there; StorageError where it can't be."""
+        engine = create_engine(f"sqlite:///{os.path.join(state, NAME)}")
+        event.listen(engine, "connect", _prepare)
+        event.listen(engine, "begin", _begin)
+        ledger = cls(engine)
+        with ledger.write() as tx:
+            tables.metadata.create_all(tx)
+            _check_schema(tx)
+        return ledger
+
+    def close(self) -> None:
+        """Give the connections back; the WAL is folded in by SQLite."""
+        self.engine.dispose()
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """One transaction that may write; durable when the block ends."""
+        with self._writing, _translated(), self.engine.connect() as plain:
+            tx = plain.execution_options(write=True)
+            with tx.begin():
+                yield tx
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """One consistent look."""
+        with _translated(), self.engine.connect() as tx:
+            yield tx
+
+    # -- sessions ---------------------------------------------------------------------------
+
+    def session(self, wanted: str) -> Session:
+        """The session with this id; UnknownSessionError where there is none."""
+        with self.read() as tx:
+            return session_in(tx, wanted)
+
+    def has(self, wanted: str) -> bool:
+        """Whether the ledger knows this id."""
+        with self.read() as tx:
+            query = select(tables.session.c.id).where(tables.session.c.id == wanted)
+            return tx.execute(query).first() is not None
+
+    def sessions(self, statuses: Sequence[Status] = PREARCHIVED) -> list[Session]:
+        """All sessions in these statuses, oldest first."""
+        query = select(tables.session).where(tables.session.c.status.in_(statuses))
+        with self.read() as tx:
+            rows = tx.execute(query.order_by(tables.session.c.id)).mappings()
+            return [tables.session_row(row) for row in rows]
+
+    def labelled(self, project: str | None, label: str) -> list[Session]:
+        """The sessions in the prearchive with this project and label, oldest first."""
+        row = tables.session.c
+        same = row.project.is_(None) if project is None else row.project == project
+        query = select(tables.session).where(same, row.label == label)
+        query = query.where(row.status.in_(PREARCHIVED)).order_by(row.id)
+        with self.read() as tx:
+            return [tables.session_row(each) for each in tx.execute(query).mappings()]
+
+    def counts(self) -> dict[Status, int]:
+        """How many sessions are in each status."""
+        query = select(tables.session.c.status, func.count()).group_by(tables.session.c.status)
+        with self.read() as tx:
+            return {Status(status): number for status, number in tx.execute(query)}
+
+    def sizes(self) -> dict[str, tuple[int, int, int]]:
+        """Scans, files and bytes of every session that has files in the prearchive."""
+        row = tables.instance.c
+        query = (
+            select(
+                row.session,
+                func.count(func.distinct(row.series)),
+                func.count(),
+                func.sum(row.size),
+            )
+            .where(row.in_hand.is_(False))
+            .group_by(row.session)
+        )
+        with self.read() as tx:
+            return {owner: (scans, files, size) for owner, scans, files, size in tx.execute(query)}
+
+    def kept_sizes(self, wanted: str) -> tuple[int, int, int]:
+        """Scans, files and bytes a session had when it left the prearchive."""
+        row = tables.session.c
+        with self.read() as tx:
+            found = tx.execute(
+                select(row.scans, row.files, row.bytes).where(row.id == wanted)
+            ).one()
+            return found[0], found[1], found[2]
+
+    def add(self, new: Session, instances: Sequence[Instance] = ()) -> None:
+        """Take in a session found in the tree, with its files; what was known of it is replaced."""
+        with self.write() as tx:
+            tx.execute(delete(tables.session).where(tables.session.c.id == new.id))
+            tx.execute(delete(tables.instance).where(tables.instance.c.session == new.id))
+            tx.execute(insert(tables.session), [tables.session_columns(new)])
+            add_instances(tx, new.id, instances)
+
+    def forget(self, wanted: str) -> None:
+        """A session that is nowhere any more."""
+        with self.write() as tx:
+            tx.execute(delete(tables.session).where(tables.session.c.id == wanted))
+            tx.execute(delete(tables.instance).where(tables.instance.c.session == wanted))
+
+    def move(
+        self,
+        wanted: str,
+        event_: life.Event,
+        *,
+        generation: int | None = None,
+        **changes: Any,
+    ) -> Session | None:
+        """A session after an event of its life, with these fields changed.
+
+        None, and nothing changed, where `generation` is given and files have come since, or where
+        files are in hand and the session would leave RECEIVING. RefusedError for a move that is
+        not in the table.
+        """
+        with self.write() as tx:
+            old = session_in(tx, wanted)
+            if generation is not None and old.generation != generation:
+                return None
+            status = life.move(old.status, event_)
+            if old.status is Status.RECEIVING and status is not old.status and _in_hand(tx, wanted):
+                return None
+            new = replace(old, status=status, revision=old.revision + 1, **changes)
+            put(tx, new)
+            return new
+
+    def edit(self, wanted: str, **changes: Any) -> Session:
+        """A session with these fields changed and its status kept."""
+        with self.write() as tx:
+            old = session_in(tx, wanted)
+            new = replace(old, revision=old.revision + 1, **changes)
+            put(tx, new)
+            return new
+
+    def end(self, wanted: str, event_: life.Event, sizes: tuple[int, int, int]) -> Session:
+        """A session that leaves the prearchive: its files are forgotten, its numbers kept."""
+        with self.write() as tx:
+            old = session_in(tx, wanted)
+            new = replace(old, status=life.move(old.status, event_), revision=old.revision + 1)
+            scans, files, size = sizes
+            columns = {**tables.session_columns(new), "scans": scans, "files": files, "bytes": size}
+            tx.execute(update(tables.session).where(tables.session.c.id == wanted), columns)
+            tx.execute(delete(tables.instance).where(tables.instance.c.session == wanted))
+            return new
+
+    # -- files ------------------------------------------------------------------------------
+
+    def instances(self, owner: str, *, in_hand: bool = False) -> list[Instance]:
+        """The files of a session: those filed, or those reserved but not yet durable."""
+        row = tables.instance.c
+        query = select(tables.instance).where(row.session == owner, row.in_hand.is_(in_hand))
+        with self.read() as tx:
+            rows = tx.execute(query.order_by(row.scan, row.folder, row.name)).mappings()
+            return [tables.instance_row(each) for each in rows]
+
+    def source_folders(self, owner: str) -> set[tuple[str, bytes]]:
+        """The drops and directories a session took files from."""
+        row = tables.instance.c
+        query = select(row.drop, row.source).where(row.session == owner).distinct()
+        with self.read() as tx:
+            return {(drop, os.path.dirname(source)) for drop, source in tx.execute(query)}
+
+    def replace_instances(self, owner: str, instances: Sequence[Instance]) -> None:
+        """The files of a session as the tree has them."""
+        with self.write() as tx:
+            tx.execute(delete(tables.instance).where(tables.instance.c.session == owner))
+            add_instances(tx, owner, instances)
+
+    def relocate(self, owner: str, moved: Mapping[Place, Place]) -> None:
+        """Files of a session that have a new place in it."""
+        with self.write() as tx:
+            for old, new in moved.items():
+                tx.execute(
+                    update(tables.instance).where(*at(owner, old)),
+                    {"scan": new.scan, "folder": new.folder, "name": new.name},
+                )
+
+    def drop_instances(self, owner: str, places: Sequence[Place]) -> None:
+        """Files that left a session."""
+        with self.write() as tx:
+            for place in places:
+                tx.execute(delete(tables.instance).where(*at(owner, place)))
+
+
+def at(owner: str, place: Place) -> tuple[Any, ...]:
+    """The condition that names one file of a session."""
+    row = tables.instance.c
+    return (
+        row.session == owner,
+        row.scan == place.scan,
+        row.folder == place.folder,
+        row.name == place.name,
+    )
+
+
+def add_instances(tx: Connection, owner: str, instances: Sequence[Instance]) -> None:
+    """Rows of filed files."""
+    rows = [tables.instance_columns(owner, each, in_hand=False) for each in instances]
+    if rows:
+        tx.execute(insert(tables.instance), rows)
+
+
+def session_in(tx: Connection, wanted: str) -> Session:
+    """The session with this id, inside a transaction."""
+    row = tx.execute(select(tables.session).where(tables.session.c.id == wanted)).mappings().first()
+    if row is None:
+        raise UnknownSessionError(f"no session {wanted}", hint="watcher sessions")
+    return tables.session_row(row)
+
+
+def put(tx: Connection, changed: Session) -> None:
+    """Write a session's row."""
+    tx.execute(
+        update(tables.session).where(tables.session.c.id == changed.id),
+        tables.session_columns(changed),
+    )
+
+
+def _in_hand(tx: Connection, owner: str) -> bool:
+    row = tables.instance.c
+    query = select(row.name).where(row.session == owner, row.in_hand.is_(True)).limit(1)
+    return tx.execute(query).first() is not None
+
+
+def _prepare(connection: sqlite3.Connection, _record: object) -> None:
+    connection.isolation_level = None  # we say BEGIN ourselves
+    for pragma in ("busy_timeout=5000", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin(connection: Connection) -> None:
+    write = connection.get_execution_options().get("write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except DatabaseError as error:
+        number = getattr(error.orig, "sqlite_errorcode", 0)
+        full = number == sqlite3.SQLITE_FULL
+        kind = FullError if full else StorageError
+        raise kind(f"the ledger: {error.orig}", number=number) from error
+
+
+def _check_schema(tx: Connection) -> None:
+    query = select(tables.meta.c.value).where(tables.meta.c.key == "schema")
+    found = tx.execute(query).scalar()
+    if found is None:
+        tx.execute(insert(tables.meta), [{"key": "schema", "value": tables.SCHEMA}])
+    elif found != tables.SCHEMA:
+        raise ConfigurationError(
+            f"the ledger has format {found}, this version reads {tables.SCHEMA}",
+            hint="move state/ledger.sqlite* aside; run rebuilds it from the tree",
+        )

@@ -1,0 +1,109 @@
+"""Opening a file of a drop: nothing outside the drop, nothing but a regular file (spec 13).
+
+Each folder is opened below the one before without following links: a link swapped in between two
+looks leads nowhere.
+"""
+
+import errno
+import fcntl
+import os
+import signal
+import stat
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Final
+
+from watcher.core.model import Refusal, RefusalCode
+
+__all__ = ["NotTakenError", "lease", "open_regular"]
+
+_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_BELOW: Final = _FOLDER | os.O_NOFOLLOW
+# O_NONBLOCK: a FIFO does not hang us; O_NOCTTY: nor does a terminal become ours.
+FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
+_GONE: Final = Refusal(RefusalCode.GONE, "It is not there any more.")
+_DENIED: Final = Refusal(
+    RefusalCode.DENIED, "It may not be read.", "Let the daemon's user read the file and its folder."
+)
+_IRREGULAR: Final = Refusal(RefusalCode.NOT_REGULAR, "It is a link or a device, not a file.")
+_ERRNOS: Final = {
+    errno.ENOENT: _GONE,
+    errno.ENOTDIR: _GONE,
+    errno.EACCES: _DENIED,
+    errno.EPERM: _DENIED,
+    errno.ELOOP: _IRREGULAR,
+    errno.ENXIO: _IRREGULAR,  # a socket
+    errno.ENODEV: _IRREGULAR,
+}
+
+
+class NotTakenError(Exception):
+    """The file is refused at this look."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.text)
+        self.refusal = refusal
+
+
+@contextmanager
+def open_regular(root: str, path: str) -> Iterator[int]:
+    """Descriptor of the regular file `path` below `root`.
+
+    Raises NotTakenError (gone, denied, not-regular) and other OSErrors as they come.
+    """
+    *folders, name = path.split("/")
+    if not {"", ".", ".."}.isdisjoint({*folders, name}) or "\0" in path:
+        raise NotTakenError(_IRREGULAR)
+    with ExitStack() as stack:
+        folder = _open(stack, root, _FOLDER, None)
+        for part in folders:
+            folder = _open(stack, part, _BELOW, folder)
+        file = _open(stack, name, FILE, folder)
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            raise NotTakenError(_IRREGULAR)
+        yield file
+
+
+def _open(stack: ExitStack, name: str, flags: int, folder: int | None) -> int:
+    try:
+        descriptor = os.open(name, flags, dir_fd=folder)
+    except OSError as error:
+        refusal = _ERRNOS.get(error.errno or 0)
+        if refusal is None:
+            raise
+        if error.errno == errno.ENOTDIR and _is_link(name, folder):
+            refusal = _IRREGULAR
+        raise NotTakenError(refusal) from error
+    stack.callback(os.close, descriptor)
+    return descriptor
+
+
+def _is_link(name: str, folder: int | None) -> bool:
+    """A link where a folder should be: Linux calls that ENOTDIR too."""
+    try:
+        return stat.S_ISLNK(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
+    except FileNotFoundError:
+        return False
+
+
+def lease(file: int, policy: str) -> None:
+    """Ask the kernel whether somebody has the file open for writing (stack-facts 1.5).
+
+    policy: `require` refuses where no lease can be had (not the owner, not on this file system),
+    `try` then relies on the quiet time, `skip` does not ask. Raises NotTakenError (busy, unleased).
+    """
+    if policy == "skip":
+        return
+    try:
+        # A writer who comes now breaks the lease: by a signal that does nothing, not by SIGIO.
+        fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    except OSError as error:
+        if error.errno == errno.EAGAIN:
+            refusal = Refusal(RefusalCode.BUSY, "Somebody still has it open for writing.")
+            raise NotTakenError(refusal) from error
+        if policy == "require":
+            refusal = Refusal(RefusalCode.UNLEASED, "No lease can be had on it.")
+            raise NotTakenError(refusal) from error

@@ -1,0 +1,277 @@
+"""What a worker process does with one file of a drop: opens, reads once, judges, and copies it.
+
+A worker meets hostile bytes so that the daemon needn't (spec 13). It runs with bounded memory as
+`python -m watcher.io.reader --memory BYTES`, takes a JSON list of requests per line of stdin and
+gives the list of replies as one line of stdout.
+
+A request: `root` (absolute), `path` (below it), `incoming` (folder for copies, or null), `name`
+(of the copy there), `link` (whether linking into place is allowed), `lease` (require, try, skip),
+`tags` (wanted besides core.tags), `limits` (keywords of `structure.walk`). Paths are text as
+`os.fsdecode` makes it. A reply: `refusal text hint`, or `errno doing`, or
+`print digest values temp unread`.
+"""
+
+import argparse
+import errno
+import hashlib
+import json
+import os
+import resource
+import signal
+import stat
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any, Final
+
+from watcher.core.errors import storage_error
+from watcher.core.model import Fingerprint, Header, Refusal, RefusalCode
+from watcher.core.tags import TAGS
+from watcher.dicom.header import header_of, judge
+from watcher.dicom.structure import Buffer, Fetch, Walk, looks_dicom, preface, walk
+from watcher.io.opening import FILE, NotTakenError, lease, open_regular
+
+__all__ = ["examine", "main", "same_data_set"]
+
+BLOCK: Final = 1 << 20  # bytes read at a time
+KEPT: Final = 64 << 20  # bytes; a larger file is walked where it lies
+_WANTED: Final = frozenset(TAGS.values())
+_HEAD: Final = 132  # bytes that tell a DICOM file
+_COPY: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_CHANGED: Final = Refusal(RefusalCode.CHANGED, "It changed while it was read.")
+
+Request = Mapping[str, Any]
+Reply = dict[str, Any]
+
+
+class _FailedError(Exception):
+    """The machine said no; it may say yes later."""
+
+    def __init__(self, number: int, doing: str) -> None:
+        super().__init__(doing)
+        self.number, self.doing = number, doing
+
+
+@contextmanager
+def _doing(what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise _FailedError(error.errno or errno.EIO, what) from error
+
+
+def examine(request: Request) -> Reply:
+    """The reply to one request, whatever the file is or holds."""
+    try:
+        with _doing("reading a file of a drop"), open_regular(*_where(request)) as file:
+            return _examined(file, request)
+    except NotTakenError as error:
+        refusal = error.refusal
+        return {"refusal": refusal.code.value, "text": refusal.text, "hint": refusal.hint}
+    except _FailedError as error:
+        return {"errno": error.number, "doing": error.doing}
+
+
+def _where(request: Request) -> tuple[str, str]:
+    return request["root"], request["path"]
+
+
+def _examined(file: int, request: Request) -> Reply:
+    before = os.fstat(file)
+    size = before.st_size
+    if size == 0:
+        raise NotTakenError(Refusal(RefusalCode.EMPTY, "It is empty."))
+    lease(file, request.get("lease", "try"))
+    data = _content(file, size)
+    header, unread = _header(file, before, data, request)
+    with _copy(before, request) as (out, temp):
+        digest = _pass_on(data, size, out)
+        after = _unchanged(file, before, request)
+    return {
+        "print": [after.device, after.inode, after.size, after.mtime_ns, after.ctime_ns],
+        "digest": digest,
+        "values": {f"{tag:08x}": text for tag, text in header.values.items()},
+        "temp": temp,
+        "unread": [f"{tag:08x}" for tag in unread],
+    }
+
+
+def _content(file: int, size: int) -> Buffer | Fetch:
+    """The whole file in memory, or a way to its parts if it is large or its head no DICOM."""
+
+    def fetch(at: int, count: int) -> bytes:
+        return os.pread(file, count, at)
+
+    if size > KEPT or not looks_dicom(fetch(0, _HEAD)):
+        return fetch
+    data = bytearray(size)
+    view, done = memoryview(data), 0
+    while done < size:
+        count = os.preadv(file, [view[done : done + BLOCK]], done)
+        if count == 0:
+            raise NotTakenError(_CHANGED)
+        done += count
+    return data
+
+
+def _header(
+    file: int, before: os.stat_result, data: Buffer | Fetch, request: Request
+) -> tuple[Header, tuple[int, ...]]:
+    walked, header, unread = _parsed(data, before.st_size, request)
+    refusal = judge(walked, header)
+    if refusal is not None:
+        _unchanged(file, before, request)  # else it was judged by halves
+        raise NotTakenError(refusal)
+    return header, unread
+
+
+def _parsed(
+    data: Buffer | Fetch, size: int, request: Request
+) -> tuple[Walk, Header, tuple[int, ...]]:
+    wanted = _WANTED.union(request.get("tags", ()))
+    try:
+        walked = walk(data, size, wanted, **request.get("limits", {}))
+        return walked, *header_of(walked)
+    except Exception as error:  # the error border: no bytes may end the worker (stack-facts 4.2)
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        text = f"It can't be read: {type(error).__name__}."  # the message may show values
+        raise NotTakenError(Refusal(RefusalCode.UNREADABLE, text)) from error
+
+
+def _unchanged(file: int, before: os.stat_result, request: Request) -> Fingerprint:
+    """The file's print now, if nobody wrote meanwhile."""
+    lease(file, request.get("lease", "try"))
+    after = Fingerprint.of(os.fstat(file))
+    if not after.same_content(Fingerprint.of(before)):
+        raise NotTakenError(_CHANGED)
+    return after
+
+
+def _may_link(before: os.stat_result, incoming: str, request: Request) -> bool:
+    """Whether nobody else can change the inode once its name in the drop is gone (spec 5)."""
+    ours = before.st_uid == os.geteuid() and before.st_nlink == 1
+    return bool(request.get("link")) and ours and os.stat(incoming).st_dev == before.st_dev
+
+
+@contextmanager
+def _copy(before: os.stat_result, request: Request) -> Iterator[tuple[int | None, str]]:
+    """A new file in the store's incoming folder, gone again if the block fails; and its name.
+
+    Nothing where the file may be linked into place. Not synced: the filer does that in batches.
+    """
+    incoming, name = request.get("incoming"), request.get("name", "")
+    with _doing("making a copy in the store"):
+        if incoming is None or _may_link(before, incoming, request):
+            out = None
+        else:
+            path = os.path.join(incoming, name)
+            out = os.open(path, _COPY, 0o666)
+    if out is None:
+        yield None, ""
+        return
+    try:
+        with _doing("making a copy in the store"), ExitStack() as stack:
+            stack.callback(os.close, out)
+            yield out, name
+            os.utime(out, ns=(before.st_atime_ns, before.st_mtime_ns))
+    except BaseException:
+        os.unlink(path)
+        raise
+
+
+def _blocks(data: Buffer | Fetch, size: int) -> Iterator[bytes | memoryview]:
+    with _doing("reading a file of a drop"):
+        for at in range(0, size, BLOCK):
+            yield data(at, BLOCK) if callable(data) else memoryview(data)[at : at + BLOCK]
+
+
+def _pass_on(data: Buffer | Fetch, size: int, out: int | None) -> str:
+    """MD5 of the bytes, lower-case hex; they are written to `out` on the way."""
+    digest, done = hashlib.md5(usedforsecurity=False), 0
+    for block in _blocks(data, size):
+        digest.update(block)
+        done += len(block)
+        if out is not None:
+            _write(out, memoryview(block))
+    if done != size:
+        raise NotTakenError(_CHANGED)
+    return digest.hexdigest()
+
+
+def _write(out: int, block: memoryview) -> None:
+    """All of a block: a write may be short."""
+    while block:
+        block = block[os.write(out, block) :]
+
+
+def same_data_set(one: str, other: str) -> bool | None:
+    """Whether two files hold the same data set, preamble and group 0002 aside.
+
+    None where it can't be told: not DICOM, another transfer syntax, deflated otherwise.
+    Raises StorageError.
+    """
+    try:
+        with ExitStack() as stack:
+            files = [_opened(stack, path) for path in (one, other)]
+            return _same(*files)
+    except OSError as error:
+        raise storage_error(error, "comparing two files") from error
+
+
+def _opened(stack: ExitStack, path: str) -> tuple[int, int, Walk]:
+    """Descriptor, size and beginning of a file."""
+    file = os.open(path, FILE)
+    stack.callback(os.close, file)
+    about = os.fstat(file)
+    if not stat.S_ISREG(about.st_mode):
+        return file, 0, Walk(is_dicom=False)
+    size = about.st_size
+    return file, size, preface(lambda at, count: os.pread(file, count, at), size)
+
+
+def _same(one: tuple[int, int, Walk], other: tuple[int, int, Walk]) -> bool | None:
+    (file, size, head), (file2, size2, head2) = one, other
+    readable = all(each.is_dicom and not each.torn + each.hostile for each in (head, head2))
+    if not readable or head.transfer_syntax != head2.transfer_syntax:
+        return None
+    rest, rest2 = size - head.start, size2 - head2.start
+    same = rest == rest2 and all(
+        os.pread(file, BLOCK, head.start + at) == os.pread(file2, BLOCK, head2.start + at)
+        for at in range(0, rest, BLOCK)
+    )
+    return same or (None if head.deflated else False)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The loop of a worker process, to the end of stdin. Exit code 0."""
+    parser = argparse.ArgumentParser(prog="watcher.io.reader")
+    parser.add_argument("--memory", type=int, required=True, help="bytes of address space")
+    memory = parser.parse_args(arguments).memory
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold patient data
+    for number in (signal.SIGINT, signal.SIGIO):  # the daemon ends us; a broken lease does not
+        signal.signal(number, signal.SIG_IGN)
+    with _replies() as replies:
+        for line in sys.stdin.buffer:
+            answer = [examine(request) for request in json.loads(line)]
+            _write(replies, memoryview(json.dumps(answer).encode() + b"\n"))
+    return 0
+
+
+@contextmanager
+def _replies() -> Iterator[int]:
+    """The real stdout, out of reach of anything that prints."""
+    replies, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
+    try:
+        yield replies
+    except BrokenPipeError:  # the daemon is gone: nobody is left to tell
+        return
+    finally:
+        os.close(replies)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,122 @@
+"""The ledger's index of the archive and of the quarantine."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Row, delete, insert, or_, select, update
+
+from watcher.io import tables
+from watcher.io.ledger import Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """One archived session, as listings and validation need it."""
+
+    project: str
+    label: str
+    session: str  # the id it had when it was first archived
+    experiment: str
+    subject: str
+    study: str
+    accepted: tuple[str, ...]
+    files: int
+    bytes: int
+    scans: int
+    changed: float  # seconds since the epoch
+    xml_size: int
+    xml_mtime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """One entry of the quarantine; `files` of them share its reason."""
+
+    id: str
+    drop: str
+    code: str
+    place: str
+    path: bytes
+    text: str
+    hint: str
+    sop: str
+    files: int
+    set_aside: float
+    open: bool = True
+
+
+class Registry:
+    """What is archived and what is set aside."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def shelve(self, shelf: Shelf) -> None:
+        """A session as it now stands in the archive."""
+        values = {name: getattr(shelf, name) for name in shelf.__slots__}
+        values["accepted"] = json.dumps(shelf.accepted)
+        with self._ledger.write() as tx:
+            tx.execute(insert(tables.archived).prefix_with("OR REPLACE"), [values])
+
+    def unshelve(self, project: str, label: str) -> None:
+        """A session that is no longer in the archive."""
+        row = tables.archived.c
+        with self._ledger.write() as tx:
+            tx.execute(delete(tables.archived).where(row.project == project, row.label == label))
+
+    def shelved(self) -> list[Shelf]:
+        """Everything archived, by project and label."""
+        row = tables.archived.c
+        with self._ledger.read() as tx:
+            query = select(tables.archived).order_by(row.project, row.label)
+            return [_shelf(each) for each in tx.execute(query)]
+
+    def shelf(self, project: str, label: str) -> Shelf | None:
+        """The archived session of this project and label, or None."""
+        row = tables.archived.c
+        query = select(tables.archived).where(row.project == project, row.label == label)
+        with self._ledger.read() as tx:
+            found = tx.execute(query).first()
+            return _shelf(found) if found else None
+
+    def with_study(self, study: str) -> list[Shelf]:
+        """The archived sessions that hold a study, their own or an accepted one."""
+        row = tables.archived.c
+        query = select(tables.archived).where(
+            or_(row.study == study, row.accepted.contains(json.dumps(study), autoescape=True))
+        )
+        with self._ledger.read() as tx:
+            return [_shelf(each) for each in tx.execute(query)]
+
+    def set_aside(self, entry: SetAside) -> None:
+        """A file, or a folder of them, that went to quarantine."""
+        values = {name: getattr(entry, name) for name in entry.__slots__}
+        with self._ledger.write() as tx:
+            tx.execute(insert(tables.quarantine).prefix_with("OR REPLACE"), [values])
+
+    def aside(self, *, only_open: bool = True) -> list[SetAside]:
+        """The quarantine, newest last."""
+        row = tables.quarantine.c
+        query = select(tables.quarantine).order_by(row.id)
+        if only_open:
+            query = query.where(row.open.is_(True))
+        with self._ledger.read() as tx:
+            return [SetAside(**each) for each in tx.execute(query).mappings()]
+
+    def supersede(self, sops: Sequence[str]) -> list[str]:
+        """Close the entries whose SOP instances have since been filed; gives their ids."""
+        row = tables.quarantine.c
+        wanted = [sop for sop in sops if sop]
+        condition = (row.open.is_(True), row.sop.in_(wanted), row.sop != "")
+        with self._ledger.read() as tx:
+            ids = list(tx.execute(select(row.id).where(*condition)).scalars())
+        if ids:
+            with self._ledger.write() as tx:
+                tx.execute(update(tables.quarantine).where(row.id.in_(ids)), {"open": False})
+        return ids
+
+
+def _shelf(row: Row[tuple[object, ...]]) -> Shelf:
+    values = dict(row._mapping)  # noqa: SLF001  SQLAlchemy's documented name for a row as a mapping
+    return Shelf(**{**values, "accepted": tuple(json.loads(str(values["accepted"])))})

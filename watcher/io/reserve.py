@@ -1,0 +1,264 @@
+"""One batch of files finds its sessions and names, inside one transaction of the ledger."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import Connection, Select, Table, func, insert, select
+
+from watcher.core import life, names
+from watcher.core.find import Bound, Fate, Known, choose, fate, follow
+from watcher.core.model import (
+    Candidate,
+    Examined,
+    Identity,
+    Instance,
+    Place,
+    Session,
+    SessionKey,
+    Status,
+)
+from watcher.io import tables
+from watcher.io.ledger import put
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A whole file on its way into a session."""
+
+    candidate: Candidate
+    examined: Examined
+    identity: Identity
+    inactivity: float  # seconds, for the session it goes to
+
+
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """What the ledger said to one incoming file."""
+
+    incoming: Incoming
+    session: Session  # as it was then; its folder does not change while files are in hand
+    fate: Fate
+    instance: Instance | None = None  # where fate is FILE
+    by_decision: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Hand:
+    """A file that an earlier run left in hand."""
+
+    session: Session
+    instance: Instance | None
+
+
+class Desks:
+    """The sessions one batch touches, each looked up once."""
+
+    def __init__(self, tx: Connection, now: float, stamp: Callable[[], str]) -> None:
+        self._tx = tx
+        self._now = now
+        self._stamp = stamp
+        self._labels: dict[SessionKey, SessionKey] = {}
+        self._ids: dict[SessionKey, str] = {}
+        self._desks: dict[str, Desk] = {}
+        self._bindings: dict[str, dict[SessionKey, Bound]] = {}
+        self._new: set[str] = set()
+
+    @property
+    def opened(self) -> list[Session]:
+        """Sessions this batch made."""
+        return [desk.session for owner, desk in self._desks.items() if owner in self._new]
+
+    @property
+    def reopened(self) -> list[Session]:
+        """Sessions this batch brought back to RECEIVING."""
+        return [desk.session for desk in self._desks.values() if desk.reopened]
+
+    def take(self, incoming: Incoming) -> Reserved:
+        """Reserve a name for one file."""
+        key, bound = follow(incoming.identity.key, self._bound(incoming.identity.key.study))
+        key = self._apart(key)
+        subject = bound.subject if bound else incoming.identity.subject
+        desk = self._desk(key, subject, incoming)
+        return desk.take(incoming, self._now, by_decision=bound is not None)
+
+    def settle(self) -> None:
+        """Write the sessions as the batch leaves them."""
+        for desk in self._desks.values():
+            if desk.rows:
+                self._tx.execute(insert(tables.instance), desk.rows)
+            if desk.changed:
+                put(self._tx, desk.session)
+
+    def _bound(self, study: str) -> dict[SessionKey, Bound]:
+        if study not in self._bindings:
+            query = select(tables.binding).where(tables.binding.c.study == study)
+            self._bindings[study] = {
+                SessionKey(row.project or None, study, row.label): Bound(
+                    row.to_project, row.to_label, row.to_subject
+                )
+                for row in self._tx.execute(query)
+            }
+        return self._bindings[study]
+
+    def _apart(self, key: SessionKey) -> SessionKey:
+        """The key, its label made to differ from one that is equal but for case (spec 6)."""
+        if key not in self._labels:
+            others = {
+                other
+                for table in (tables.session, tables.archived)
+                for other in self._tx.execute(_labels_like(table, key)).scalars()
+            }
+            label = key.label if key.label in others else names.label(key.label, others)
+            self._labels[key] = replace(key, label=label)
+        return self._labels[key]
+
+    def _desk(self, key: SessionKey, subject: str, incoming: Incoming) -> "Desk":
+        if key not in self._ids:
+            found = self._find(key)
+            session = found or self._create(key, subject, incoming)
+            self._ids[key] = session.id
+            self._desks.setdefault(session.id, Desk(self._tx, session))
+        return self._desks[self._ids[key]]
+
+    def _find(self, key: SessionKey) -> Session | None:
+        row = tables.session.c
+        project = row.project.is_(None) if key.project is None else row.project == key.project
+        query = select(tables.session).where(
+            project, row.study == key.study, row.label == key.label
+        )
+        return choose(tables.session_row(each) for each in self._tx.execute(query).mappings())
+
+    def _create(self, key: SessionKey, subject: str, incoming: Incoming) -> Session:
+        new = Session(
+            id=self._unique(self._stamp()),
+            project=key.project,
+            subject=subject,
+            label=key.label,
+            study=key.study,
+            status=Status.RECEIVING,
+            opened=self._now,
+            receiving_since=self._now,
+            last_arrival=self._now,
+            inactivity=incoming.inactivity,
+            auto_archive=incoming.identity.auto_archive,
+            origins=incoming.identity.origins,
+        )
+        self._tx.execute(insert(tables.session), [tables.session_columns(new)])
+        self._new.add(new.id)
+        return new
+
+    def _unique(self, stamp: str) -> str:
+        row = tables.session.c.id
+        while self._tx.execute(select(row).where(row == stamp)).first() is not None:
+            stamp = names.next_timestamp(stamp)
+        return stamp
+
+
+def _labels_like(table: Table, key: SessionKey) -> Select[Any]:
+    project = table.c.project
+    same = project.is_(None) if key.project is None else project == key.project
+    return select(table.c.label).where(same, func.lower(table.c.label) == key.label.lower())
+
+
+class Desk:
+    """One session during one batch."""
+
+    def __init__(self, tx: Connection, session: Session) -> None:
+        self._tx = tx
+        self.session = session
+        self.rows: list[dict[str, object]] = []
+        self.changed = False
+        self.reopened = False
+        self._known: dict[tuple[str, str], list[Known]] = {}
+        self._names: set[tuple[str, str]] = set()
+        self._folders: dict[str, str] = {}
+
+    def take(self, incoming: Incoming, now: float, *, by_decision: bool) -> Reserved:
+        """Reserve a name for one file, or say why not."""
+        header = incoming.examined.header
+        known = self._twins(header.sop_instance, header.sop_class)
+        verdict = fate(incoming.examined, known)
+        if verdict is not Fate.FILE:
+            self._renew(verdict, incoming, now)
+            return Reserved(incoming, self.session, verdict, by_decision=by_decision)
+        instance = self._instance(incoming, now)
+        known.append(Known(instance.digest, in_hand=True))
+        self.rows.append(tables.instance_columns(self.session.id, instance, in_hand=True))
+        self._file(incoming, now)
+        return Reserved(incoming, self.session, verdict, instance, by_decision)
+
+    def _twins(self, sop: str, sop_class: str) -> list[Known]:
+        if (sop, sop_class) not in self._known:
+            row = tables.instance.c
+            query = select(row.digest, row.in_hand).where(
+                row.session == self.session.id, row.sop == sop, row["class"] == sop_class
+            )
+            self._known[sop, sop_class] = [Known(*found) for found in self._tx.execute(query)]
+        return self._known[sop, sop_class]
+
+    def _instance(self, incoming: Incoming, now: float) -> Instance:
+        examined, candidate = incoming.examined, incoming.candidate
+        scan = self._folder(incoming)
+        name = names.file_name(examined.header)
+        if self._is_taken(scan, name):
+            name = names.suffixed(name, examined.digest)
+        self._names.add((scan, name))
+        return Instance(
+            place=Place(scan, "DICOM", name),
+            digest=examined.digest,
+            size=candidate.print.size,
+            header=examined.header,
+            arrived=now,
+            drop=candidate.drop,
+            source=candidate.path,
+        )
+
+    def _folder(self, incoming: Incoming) -> str:
+        series = incoming.examined.header.series
+        if series not in self._folders:
+            row = tables.instance.c
+            query = select(row.scan).where(row.session == self.session.id, row.series == series)
+            found = self.session.scan_ids.get(series) or self._tx.execute(query.limit(1)).scalar()
+            self._folders[series] = found or names.scan_folder(incoming.examined.header)
+        return self._folders[series]
+
+    def _is_taken(self, scan: str, name: str) -> bool:
+        if (scan, name) in self._names:
+            return True
+        row = tables.instance.c
+        query = select(row.name).where(
+            row.session == self.session.id, row.scan == scan, row.name == name
+        )
+        return self._tx.execute(query.limit(1)).first() is not None
+
+    def _file(self, incoming: Incoming, now: float) -> None:
+        old = self.session
+        status = life.move(old.status, life.Event.FILE)
+        self.reopened |= status is not old.status
+        drops = (
+            old.drops
+            if incoming.candidate.drop in old.drops
+            else (
+                *old.drops,
+                incoming.candidate.drop,
+            )
+        )
+        self.session = replace(
+            old,
+            status=status,
+            receiving_since=old.receiving_since if status is old.status else now,
+            revision=old.revision + (status is not old.status),
+            last_arrival=now,
+            inactivity=incoming.inactivity,
+            generation=old.generation + 1,
+            drops=drops,
+            hold_auto=False,
+        )
+        self.changed = True
+
+    def _renew(self, verdict: Fate, incoming: Incoming, now: float) -> None:
+        """A duplicate renews a RECEIVING session's timer and changes no other status."""
+        if verdict is Fate.DUPLICATE and self.session.status is Status.RECEIVING:
+            self.session = replace(self.session, last_arrival=now, inactivity=incoming.inactivity)
+            self.changed = True

@@ -1,0 +1,80 @@
+"""What was said: conditions that are raised until they clear, and lines of commands on their way.
+
+Raise and clear are edges, kept in the ledger so that a restart does not repeat them (spec 12).
+"""
+
+import json
+from collections.abc import Mapping
+
+from sqlalchemy import delete, insert, select
+
+from watcher.core.events import Emit
+from watcher.io import tables
+from watcher.io.ledger import Ledger
+
+
+class Conditions:
+    """The open conditions; `emit` hears of each once at raise and once at clear."""
+
+    def __init__(self, ledger: Ledger, emit: Emit) -> None:
+        self._ledger = ledger
+        self._emit = emit
+        with ledger.read() as tx:
+            self._open = {row.key: row.event for row in tx.execute(select(tables.condition))}
+
+    def is_raised(self, key: str) -> bool:
+        """Whether this condition is open."""
+        return key in self._open
+
+    def open(self) -> Mapping[str, str]:
+        """Keys and events of the open conditions."""
+        return dict(self._open)
+
+    def refresh(self) -> None:
+        """Read again what other processes raised or cleared."""
+        with self._ledger.read() as tx:
+            self._open = {row.key: row.event for row in tx.execute(select(tables.condition))}
+
+    def raise_(self, event: str, key: str, now: float, **fields: object) -> bool:
+        """Say it, unless it is said already; whether it was new."""
+        if self._open.get(key) == event:
+            return False
+        row = {"key": key, "event": event, "raised": now, "fields": json.dumps({}, default=str)}
+        with self._ledger.write() as tx:
+            tx.execute(insert(tables.condition).prefix_with("OR REPLACE"), [row])
+        self._open[key] = event
+        self._emit(event, key=key, **fields)
+        return True
+
+    def clear(self, event: str, key: str, **fields: object) -> bool:
+        """Say that it is over, if it had been raised; whether it had."""
+        if self._open.pop(key, None) is None:
+            return False
+        with self._ledger.write() as tx:
+            tx.execute(delete(tables.condition).where(tables.condition.c.key == key))
+        self._emit(event, key=key, **fields)
+        return True
+
+
+class Outbox:
+    """Lines of the log that a command wrote for the daemon to say."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def put(self, line: str) -> None:
+        """Leave a rendered line."""
+        with self._ledger.write() as tx:
+            tx.execute(insert(tables.outbox), [{"line": line}])
+
+    def waiting(self) -> list[tuple[int, str]]:
+        """The lines not yet said, in order."""
+        row = tables.outbox.c
+        with self._ledger.read() as tx:
+            query = select(row.number, row.line).order_by(row.number)
+            return [(number, line) for number, line in tx.execute(query)]
+
+    def said(self, numbers: list[int]) -> None:
+        """These lines are in the log."""
+        with self._ledger.write() as tx:
+            tx.execute(delete(tables.outbox).where(tables.outbox.c.number.in_(numbers)))

@@ -1,0 +1,290 @@
+"""A look at a drop: what lies there, by descriptor of directory, following no link.
+
+A look decides what is there; events only say where to look (stack facts 1.4, R1). Measured:
+100 000 files with their fingerprints take well under a second on a warm local disk.
+"""
+
+import errno
+import os
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from stat import S_IFBLK, S_IFCHR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK
+from typing import Final, Literal
+
+from watcher.core.errors import MissingPlaceError, storage_error
+from watcher.core.model import Fingerprint
+from watcher.io.ignore import SIGN, Ignore
+
+__all__ = ["Ignore", "Kind", "Look", "Seen", "look", "prune", "stat"]
+
+Kind = Literal["file", "link", "fifo", "socket", "device"]
+
+DEPTH = 100
+"""Directories below one another. Each level holds a descriptor; 1024 is the usual limit of all."""
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+_KINDS: Final[dict[int, Kind]] = {
+    S_IFREG: "file",
+    S_IFLNK: "link",
+    S_IFIFO: "fifo",
+    S_IFSOCK: "socket",
+    S_IFBLK: "device",
+    S_IFCHR: "device",
+}
+# Between listing and opening, anything may vanish or become something else: a race is normal.
+_VANISHED = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
+_MISSING = _VANISHED | {errno.ENOTCONN, errno.ESTALE, errno.ENODEV, errno.EHOSTDOWN}
+_STAYS = _VANISHED | {
+    *(errno.ENOTEMPTY, errno.EEXIST, errno.EBUSY, errno.EACCES, errno.EPERM, errno.EROFS),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Something that is no directory. `path` is relative to the drop."""
+
+    path: bytes
+    print: Fingerprint
+    kind: Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a look found. All paths are relative to the root; `b""` is the root itself."""
+
+    identity: tuple[int, int]  # device and inode of the root: other ones, another directory
+    found: list[Seen] = field(default_factory=list)
+    folders: list[bytes] = field(default_factory=list)  # looked into, parents before children
+    failed: list[tuple[bytes, int]] = field(default_factory=list)  # directory, errno
+    signs: list[bytes] = field(default_factory=list)  # the `.complete` files
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything asked for was seen; else nothing follows from what is absent."""
+        return not self.failed
+
+
+def look(root: str, *, ignore: Ignore, below: Collection[bytes] | None = None) -> Look:
+    """All that lies in `root`, or in and below the directories `below` it.
+
+    Mounts inside are entered, links are not. What vanishes meanwhile is left out. A directory
+    that can't be read stands in `failed`, the rest goes on. MissingPlaceError where root is not
+    there or is no directory, StorageError where it can't be opened.
+    """
+    starts = _outermost((b"",) if below is None else below)
+    with _opened(root) as top:
+        status = os.fstat(top)
+        walk = _Walk(ignore)
+        for parts in starts:
+            walk.start(top, parts)
+        identity = (status.st_dev, status.st_ino)
+    return Look(identity, walk.found, walk.folders, list(walk.failed.items()), walk.signs)
+
+
+def stat(root: str, paths: Sequence[bytes]) -> list[Seen | int | None]:
+    """What lies at each of `paths`: None, it is gone; a number, the errno that hid it.
+
+    No link is followed in any part of a path. A directory or a place behind a link is no file of
+    the drop: gone. Raises as `look` does.
+    """
+    answers: list[Seen | int | None] = [None] * len(paths)
+    together: dict[tuple[bytes, ...], list[int]] = {}
+    for index, path in enumerate(paths):
+        together.setdefault(_parts(path)[:-1], []).append(index)
+    with _opened(root) as top:
+        for parts, indexes in together.items():
+            try:
+                with _descended(top, parts) as folder:
+                    for index in indexes:
+                        answers[index] = _stat(folder, paths[index])
+            except OSError as error:
+                for index in indexes:
+                    answers[index] = _hidden(error)
+    return answers
+
+
+def prune(root: str, folders: Sequence[bytes]) -> list[bytes]:
+    """Remove those `folders` that are empty, children before parents; gives those removed.
+
+    Never the root. One that is not empty, busy, or may not be removed stays. StorageError for
+    other faults; raises as `look` does.
+    """
+    removed = []
+    with _opened(root) as top:
+        for path in sorted(set(folders) - {b""}, key=lambda path: -path.count(b"/")):
+            *parts, name = _parts(path)
+            try:
+                with _descended(top, parts) as parent:
+                    os.rmdir(name, dir_fd=parent)
+            except OSError as error:
+                if error.errno not in _STAYS:
+                    raise storage_error(error, "removing an empty directory") from error
+            else:
+                removed.append(path)
+    return removed
+
+
+@dataclass(slots=True)
+class _Frame:
+    """A directory being walked: open, with the names of the directories still to enter."""
+
+    fd: int
+    path: bytes
+    names: list[str] = field(default_factory=list)
+
+
+class _Walk:
+    """One look in progress: depth first, by loop; descriptors are bounded by DEPTH."""
+
+    def __init__(self, ignore: Ignore) -> None:
+        self.ignore = ignore
+        self.found: list[Seen] = []
+        self.folders: list[bytes] = []
+        self.signs: list[bytes] = []
+        self.failed: dict[bytes, int] = {}
+
+    def start(self, top: int, parts: tuple[bytes, ...]) -> None:
+        """Walk from a directory below `top`, unless it is gone or ignored."""
+        ignored = self.ignore.ignored
+        if any(ignored(part, is_dir=True, top=not at) for at, part in enumerate(parts)):
+            return
+        path = b"/".join(parts)
+        try:
+            with _descended(top, parts) as folder:
+                frames = [_Frame(os.dup(folder), path)]
+        except OSError as error:
+            self.fail(path, error)
+            return
+        if parts:
+            self.folders.append(path)
+        try:
+            self.walk(frames, len(parts))
+        finally:
+            for frame in frames:
+                os.close(frame.fd)
+
+    def walk(self, frames: list[_Frame], above: int) -> None:
+        """Read the one directory in `frames`, then what it leads to, until nothing is left."""
+        self.read(frames[0])
+        while frames:
+            frame = frames[-1]
+            if not frame.names:
+                os.close(frames.pop().fd)
+                continue
+            child = self.enter(frame, frame.names.pop(), above + len(frames))
+            if child is not None:
+                frames.append(child)
+                self.read(child)
+
+    def enter(self, frame: _Frame, name: str, depth: int) -> _Frame | None:
+        """The directory `name`, opened; None where it is gone, closed to us, or too deep."""
+        path = _join(frame.path, name)
+        if depth > DEPTH:
+            self.failed[path] = errno.ENAMETOOLONG
+            return None
+        try:
+            child = os.open(name, _FOLDER, dir_fd=frame.fd)
+        except OSError as error:
+            self.fail(path, error)
+            return None
+        self.folders.append(path)
+        return _Frame(child, path)
+
+    def read(self, frame: _Frame) -> None:
+        """List one directory: files to `found`, directories to the frame."""
+        try:
+            with os.scandir(frame.fd) as entries:
+                frame.names = [entry.name for entry in entries if self.leads(entry, frame.path)]
+        except OSError as error:
+            self.fail(frame.path, error)
+
+    def leads(self, entry: os.DirEntry[str], path: bytes) -> bool:
+        """Whether an entry is a directory to enter; anything else is taken down."""
+        name = entry.name
+        try:
+            folder = entry.is_dir(follow_symlinks=False)
+            if self.ignore.skips(name, is_dir=folder, top=not path):
+                if name == SIGN and not folder:
+                    self.signs.append(_join(path, name))
+                return False
+            if folder:
+                return True
+            status = entry.stat(follow_symlinks=False)
+        except OSError as error:  # of one file; said of its directory, once
+            self.fail(path, error)
+            return False
+        kind = _KINDS.get(S_IFMT(status.st_mode))
+        if kind is not None:
+            self.found.append(Seen(_join(path, name), Fingerprint.of(status), kind))
+        return kind is None  # it became a directory since it was listed
+
+    def fail(self, path: bytes, error: OSError) -> None:
+        """Note what could not be looked at; what vanished is not worth a note."""
+        if error.errno not in _VANISHED:
+            self.failed.setdefault(path, error.errno or errno.EIO)
+
+
+def _stat(folder: int, path: bytes) -> Seen | int | None:
+    """What lies at `path`, by its last part in the open `folder`."""
+    try:
+        status = os.stat(path.rpartition(b"/")[2], dir_fd=folder, follow_symlinks=False)
+    except OSError as error:
+        return _hidden(error)
+    kind = _KINDS.get(S_IFMT(status.st_mode))
+    return None if kind is None else Seen(path, Fingerprint.of(status), kind)
+
+
+def _hidden(error: OSError) -> int | None:
+    """None: gone; else why it can't be told."""
+    return None if error.errno in _VANISHED else error.errno
+
+
+@contextmanager
+def _opened(root: str) -> Iterator[int]:
+    """The root, open. It comes from the configuration, so its own path may lead over links."""
+    try:
+        top = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        if error.errno in _MISSING:
+            raise MissingPlaceError("the directory is not there") from error
+        raise storage_error(error, "opening the directory") from error
+    try:
+        yield top
+    finally:
+        os.close(top)
+
+
+@contextmanager
+def _descended(top: int, parts: Sequence[bytes]) -> Iterator[int]:
+    """A directory below `top`, open; no part of the way may be a link. OSErrors fly."""
+    here = os.dup(top)
+    try:
+        for part in parts:
+            above, here = here, os.open(part, _FOLDER, dir_fd=here)
+            os.close(above)
+        yield here
+    finally:
+        os.close(here)
+
+
+def _parts(path: bytes) -> tuple[bytes, ...]:
+    """A relative path in parts; ValueError for one that no look gave (`..`, a leading slash)."""
+    parts = tuple(path.split(b"/")) if path else ()
+    if not {b"", b".", b".."}.isdisjoint(parts):
+        raise ValueError("not a plain relative path")
+    return parts
+
+
+def _outermost(below: Collection[bytes]) -> list[tuple[bytes, ...]]:
+    """The directories of `below` in parts, without those that lie inside another."""
+    kept: list[tuple[bytes, ...]] = []
+    for parts in sorted({_parts(path) for path in below}):
+        if not kept or parts[: len(kept[-1])] != kept[-1]:
+            kept.append(parts)
+    return kept
+
+
+def _join(path: bytes, name: str) -> bytes:
+    """`name` in the directory `path`."""
+    return path + b"/" + os.fsencode(name) if path else os.fsencode(name)

@@ -1,0 +1,135 @@
+"""Worker processes that read, hash and parse, so that a hostile header never meets the daemon.
+
+Each has bounded memory, a wall clock, and a bounded number of files before it is replaced. A file
+that kills or hangs one is tried once more alone; if it does so again it is refused (spec 13).
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Final
+
+import anyio
+from anyio.abc import Process
+from anyio.streams.buffered import BufferedByteReceiveStream
+
+from watcher.core.errors import WorkerError
+from watcher.core.model import RefusalCode
+
+REPLY_LIMIT: Final = 64 << 20  # bytes
+SLOW: Final = 10 << 20  # bytes per second below which a read is taken for hung
+
+Request = dict[str, Any]
+Reply = dict[str, Any]
+
+
+class _Died(Exception):  # noqa: N818  not an error of the program: the file's doing
+    """The worker ended or was too slow."""
+
+
+class _Worker:
+    """One reader process and its pipes."""
+
+    def __init__(self, process: Process) -> None:
+        if process.stdin is None or process.stdout is None:
+            raise WorkerError("a worker was started without pipes")
+        self.process = process
+        self._stdin = process.stdin
+        self._lines = BufferedByteReceiveStream(process.stdout)
+        self.done = 0
+
+    async def ask(self, requests: Sequence[Request], wall: float) -> list[Reply]:
+        try:
+            with anyio.fail_after(wall):
+                await self._stdin.send(json.dumps(requests).encode() + b"\n")
+                line = await self._lines.receive_until(b"\n", REPLY_LIMIT)
+        except (
+            TimeoutError,
+            anyio.BrokenResourceError,
+            anyio.EndOfStream,
+            anyio.IncompleteRead,
+            anyio.ClosedResourceError,
+            anyio.DelimiterNotFound,
+        ) as error:
+            raise _Died from error
+        replies: list[Reply] = json.loads(line)
+        self.done += len(requests)
+        return replies
+
+    async def end(self) -> None:
+        with suppress(ProcessLookupError):
+            self.process.kill()
+        with anyio.CancelScope(shield=True):
+            await self.process.aclose()
+
+
+class Workers:
+    """A pool of reader processes, started when first needed.
+
+    memory: bytes of address space each; wall: seconds a file may take, plus its size at 10 MiB/s;
+    recycle: files after which a worker is replaced.
+    """
+
+    def __init__(
+        self, *, count: int = 2, memory: int = 1 << 30, wall: float = 20.0, recycle: int = 5000
+    ) -> None:
+        self._memory = memory
+        self._wall = wall
+        self._recycle = recycle
+        self._idle: list[_Worker] = []
+        self._free = anyio.Semaphore(count)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, **bounds: Any) -> AsyncIterator["Workers"]:
+        """A pool that is gone when the block ends."""
+        workers = cls(**bounds)
+        try:
+            yield workers
+        finally:
+            for worker in workers._idle:
+                await worker.end()
+
+    async def examine(self, requests: Sequence[Request]) -> list[Reply]:
+        """One reply per request, in order; never an error because of what a file holds."""
+        try:
+            return await self._ask(requests)
+        except _Died:
+            return [await self._alone(request) for request in requests]
+
+    async def _alone(self, request: Request) -> Reply:
+        try:
+            return (await self._ask([request]))[0]
+        except _Died:
+            return {
+                "refusal": RefusalCode.CRASHED_READER.value,
+                "text": "the reader died or hung on this file, twice",
+                "hint": "",
+            }
+
+    async def _ask(self, requests: Sequence[Request]) -> list[Reply]:
+        wall = self._wall + sum(each.get("size", 0) for each in requests) / SLOW
+        async with self._free:
+            worker = self._idle.pop() if self._idle else await self._start()
+            try:
+                replies = await worker.ask(requests, wall)
+            except BaseException:  # cancelled or died: what it would still say is of no use
+                await worker.end()
+                raise
+            if worker.done >= self._recycle:
+                await worker.end()
+            else:
+                self._idle.append(worker)
+            return replies
+
+    async def _start(self) -> _Worker:
+        command = [sys.executable, "-m", "watcher.io.reader", "--memory", str(self._memory)]
+        try:
+            process = await anyio.open_process(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            )
+        except OSError as error:
+            raise WorkerError(f"a reader can't be started: {error.strerror}") from error
+        return _Worker(process)

@@ -1,0 +1,172 @@
+"""The log: one JSON line per event, on a stream and in a file; no patient data unless asked for.
+
+structlog processors turn fields into a line (spec 12): values made plain, identifiers coded,
+level and message from the catalogue. Saying something never raises for want of a disk or a
+reader: what a sink did not take is counted, and said once it takes lines again (`log.degraded`).
+"""
+
+import math
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from datetime import UTC, date, datetime, time
+from enum import Enum
+from functools import partial
+from typing import Final, TextIO
+
+from structlog.processors import JSONRenderer
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from watcher.core.coding import Coder, Json
+from watcher.core.errors import WatcherError
+from watcher.core.events import LEVELS, Emit, Event
+from watcher.core.events import event as kind_of
+from watcher.io.sinks import FileSink, Sink, StreamSink, load_key
+
+__all__ = ["Log", "load_key", "plain"]
+
+_DEEPEST: Final = 16  # a log line is no place for deeper trees, or for rings
+_RESERVED: Final = ("event", "timestamp")
+
+
+def _explained(error: BaseException) -> str:
+    """An error's type, and its message where we wrote it: others may quote the data."""
+    name = type(error).__name__
+    if isinstance(error, BaseExceptionGroup):
+        return f"{name}({', '.join(_explained(one) for one in error.exceptions)})"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{name}: {error.strerror}"
+    return f"{name}: {error}" if isinstance(error, WatcherError) else name
+
+
+def _many(value: Iterable[object], depth: int) -> list[Json]:
+    return [plain(one, depth + 1) for one in value]
+
+
+def _table(value: Mapping[object, object], depth: int) -> dict[str, Json]:
+    return {str(plain(key, depth + 1)): plain(one, depth + 1) for key, one in value.items()}
+
+
+def _scalar(value: object) -> Json:
+    if isinstance(value, (bytes, bytearray)):
+        return value.decode("utf-8", "surrogateescape")
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)  # JSON has no such numbers
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    if isinstance(value, (date, time)):
+        return value.isoformat()
+    return _explained(value) if isinstance(value, BaseException) else str(value)
+
+
+def plain(value: object, depth: int = 0) -> Json:
+    """The value as JSON can say it. Names of files that are not UTF-8 keep their bytes escaped."""
+    if depth > _DEEPEST:
+        return "..."
+    if isinstance(value, Enum):
+        return plain(value.value, depth)
+    if is_dataclass(value) and not isinstance(value, type):
+        return {one.name: plain(getattr(value, one.name), depth + 1) for one in fields(value)}
+    if isinstance(value, Mapping):
+        return _table(value, depth)
+    if isinstance(value, (set, frozenset)):
+        return sorted(_many(value, depth), key=str)
+    return _many(value, depth) if isinstance(value, (list, tuple)) else _scalar(value)
+
+
+def _plain(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
+    return {name: plain(value) for name, value in line.items()}
+
+
+def _coded(coder: Coder, _logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
+    return dict(coder.line(line))
+
+
+def _level(kind: Event, fields: Mapping[str, object]) -> str:
+    asked = fields.get("level")
+    return asked if isinstance(asked, str) and asked in LEVELS else kind.level
+
+
+def _described(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
+    """Level, message and who from the catalogue; what the caller gave of them goes first."""
+    kind = kind_of(line["event"])
+    head = {
+        "timestamp": line["timestamp"],
+        "level": _level(kind, line),
+        "event": kind.name,
+        "message": line.get("message", kind.message),
+    }
+    rest = {name: value for name, value in line.items() if name not in head}
+    if kind.who and head["level"] in {"warning", "error"}:
+        rest.setdefault("who", kind.who)
+    return head | rest
+
+
+class Log:
+    """Says events: `log("session.opened", session=id, ...)`. Safe to call from any thread."""
+
+    def __init__(
+        self,
+        *,
+        stream: TextIO | None,
+        file: str | None,
+        rotate: int,
+        keep: int,
+        level: str,
+        coder: Coder | None,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._file = FileSink(file, rotate, keep) if file else None
+        sinks = (StreamSink(stream) if stream else None, self._file)
+        self._sinks: tuple[Sink, ...] = tuple(sink for sink in sinks if sink)
+        self._least = LEVELS[level]
+        self._clock = clock
+        self._lock = threading.Lock()
+        coding = (partial(_coded, coder),) if coder else ()
+        self._processors: Sequence[Processor] = (_plain, *coding, _described, JSONRenderer())
+        self.lost = 0  # lines some sink did not take, in all: for the heartbeat
+
+    def __call__(self, event: str, /, **fields: object) -> None:
+        """Say an event of the catalogue; WatcherError for one that is not in it."""
+        if LEVELS[_level(kind_of(event), fields)] >= self._least:
+            self.write_line(self.line(event, fields))
+
+    def bind(self, **fields: object) -> Emit:
+        """The same log with these fields on every line."""
+        return partial(self, **fields)
+
+    def line(self, event: str, fields: Mapping[str, object], when: datetime | None = None) -> str:
+        """The line as it would be written, without its newline. `when` defaults to now."""
+        stamp = (when or self._clock()).astimezone(UTC).isoformat(timespec="milliseconds")
+        own = {f"{name}_" if name in _RESERVED else name: one for name, one in fields.items()}
+        line: EventDict = {
+            "timestamp": stamp.replace("+00:00", "Z"),
+            "event": kind_of(event).name,
+            **own,
+        }
+        for processor in self._processors:
+            line = processor(None, "", line)  # type: ignore[assignment]  # the last gives the text
+        return str(line)
+
+    def write_line(self, text: str) -> None:
+        """Write a line `line` has made, here or in a command. Never raises for want of a disk."""
+        text = text.replace("\n", " ")  # it may come from the ledger: never more than one line
+        with self._lock:
+            self._put(text)
+            for sink in self._sinks:
+                if sink.fault and sink.works:
+                    self._put(self.line("log.degraded", sink.told()))
+
+    def _put(self, text: str) -> None:
+        for sink in self._sinks:
+            self.lost += not sink.put(text)
+
+    def reopen(self) -> None:
+        """Open the file anew at the next line, as SIGHUP asks after it was moved away."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the file. The stream belongs to the caller."""
+        with self._lock:
+            if self._file:
+                self._file.close()

@@ -1,0 +1,260 @@
+"""One drop: hint -> looked at -> settled -> read -> identified -> filed.
+
+Looks decide, hints only say where to look (house 1.1). No rule is in here: settling is
+`core.settle`, identity `core.route`, refusals `dicom.header`, filing `stages.filing`.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import anyio
+from anyio.abc import TaskStatus
+
+from watcher.core.errors import MissingPlaceError, StorageError
+from watcher.core.model import QUARANTINED, Candidate, Fingerprint, Refusal, RefusalCode
+from watcher.core.policy import Drop, Identify
+from watcher.core.route import identify
+from watcher.core.settle import Waiting
+from watcher.io.reserve import Incoming
+from watcher.io.workers import Workers
+from watcher.stages import reading
+from watcher.stages.bell import Bell
+from watcher.stages.filing import Filer, Outcome, Result
+from watcher.stages.looking import Looker, Speed
+from watcher.stages.parts import Parts
+from watcher.stages.quarantine import put_aside, supersede
+
+BATCH = 64  # files; stack-facts 2.2: 32 and more give nearly all of the win
+LANES = 2  # batches read at once: as many as there are workers
+PAUSE = 30.0  # seconds until a file the machine failed on is tried again
+ARCHIVES = (b".zip", b".tar", b".tar.gz", b".tgz")
+
+
+@dataclass
+class Tally:
+    """What an intake did since the start."""
+
+    filed: int = 0
+    duplicates: int = 0
+    quarantined: int = 0
+
+
+@dataclass
+class Intake:
+    """The stage of one drop."""
+
+    parts: Parts
+    drop: Drop
+    rules: Identify
+    workers: Workers
+    filer: Filer
+    limiter: anyio.CapacityLimiter  # of the threads that look at this drop
+    speed: Speed
+    filed: Callable[[], None]  # rung when a session may have changed
+    low: Callable[[], bool] = lambda: False  # whether the prearchive's disk is too full
+    tally: Tally = field(default_factory=Tally)
+
+    def __post_init__(self) -> None:
+        """The eyes of this drop, and what wakes it."""
+        self.bell = Bell()
+        self.looker = Looker(self.parts, self.drop, self.speed, self.limiter)
+        self.settler = self.looker.settler
+        self._copy: set[bytes] = set()  # a link would not do, as was found out
+
+    # -- the loop -----------------------------------------------------------------------------
+
+    def hint(self, path: bytes | None) -> None:
+        """Something may have happened here; None: anywhere."""
+        self.looker.hint(path)
+        self.bell.ring()
+
+    async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Look, take, wait; for ever. Says started when the first look is under way."""
+        task_status.started()
+        while True:
+            await self.step()
+            await self.bell.wait(self._pause())
+
+    async def drain(self) -> None:
+        """One full look, and whatever becomes whole meanwhile (`run --once`)."""
+        await self.step()
+        span = self.speed.quiet * max(1, self.speed.looks - 1)
+        patience = self.parts.clock.monotonic() + 2 * span + 1.0
+        before = -1
+        while self._settling() and self.parts.clock.monotonic() < patience:
+            await self.bell.wait(self._pause())
+            await self.step()
+            if len(self.settler) != before:
+                before = len(self.settler)
+                patience = self.parts.clock.monotonic() + 2 * span + 1.0
+        await self.looker.look_fully()
+        await self.looker.thread(self.looker.prune, math.inf)
+
+    def _settling(self) -> bool:
+        return any(not waiting.reason for waiting in self.settler.waiting()) and not self.low()
+
+    def _pause(self) -> float:
+        return max(0.01, self.looker.next_due() - self.parts.clock.monotonic())
+
+    async def step(self) -> None:
+        """One round: everything that is due now."""
+        if not self.parts.storage.is_there("prearchive"):
+            self.looker.next_full = self.parts.clock.monotonic() + self.drop.rescan_interval
+            return
+        if await self.looker.look():
+            self.filed()
+        self._tell_stuck()
+        if not self.low():
+            await self._take()
+        await self.looker.thread(self.looker.prune, self.parts.clock.monotonic())
+
+    # -- taking -------------------------------------------------------------------------------
+
+    async def _take(self) -> None:
+        while ripe := self.settler.ripe(self.parts.clock.monotonic(), BATCH * LANES):
+            chosen = [each for each in ripe if self.settler.take(each[0])]
+            async with anyio.create_task_group() as lanes:
+                for start in range(0, len(chosen), BATCH):
+                    lanes.start_soon(self._read, chosen[start : start + BATCH])
+
+    async def _read(self, chosen: Sequence[tuple[bytes, Fingerprint, bool]]) -> None:
+        """Read one batch, then file what is whole; one thread or process hop each."""
+        requests = [
+            reading.request(
+                self.parts.storage.incoming,
+                self.drop,
+                Candidate(self.drop.name, path, seen),
+                tags=self.rules.tags,
+                quiet=quiet,
+                copy=path in self._copy,
+            )
+            for path, seen, quiet in chosen
+        ]
+        try:
+            replies = await self.workers.examine(requests)
+            incoming: list[Incoming] = []
+            for (path, seen, _), reply in zip(chosen, replies, strict=True):
+                candidate = Candidate(self.drop.name, path, seen)
+                answer = reading.answer(candidate, reply)
+                if isinstance(answer, reading.Whole):
+                    incoming.append(self._identified(answer))
+                else:
+                    await self._refused(candidate, answer)
+            outcomes = await self.looker.thread(self.filer.file, self.drop, incoming)
+        except StorageError as error:
+            for path, _, _ in chosen:
+                self._retry(path, error)
+            return
+        for outcome in outcomes:
+            self._settle(outcome)
+        sops = [
+            one.incoming.examined.header.sop_instance
+            for one in outcomes
+            if one.result is Result.FILED
+        ]
+        await self.looker.thread(supersede, self.parts, sops)
+        self.filed()
+
+    def _identified(self, whole: reading.Whole) -> Incoming:
+        identity = identify(
+            whole.examined.header,
+            drop=self.drop,
+            path=whole.candidate.path,
+            identify=self.rules,
+            projects=self.parts.projects,
+        )
+        project = self.parts.projects.known.get(identity.key.project or "")
+        rest = self.drop.inactivity or (project.inactivity if project else None)
+        return Incoming(
+            whole.candidate, whole.examined, identity, rest or self.parts.rules.inactivity
+        )
+
+    async def _refused(self, candidate: Candidate, refusal: Refusal | StorageError) -> None:
+        path, now = candidate.path, self.parts.clock.monotonic()
+        if isinstance(refusal, StorageError):
+            self._retry(path, refusal)
+        elif refusal.code is RefusalCode.UNLEASED:
+            self.settler.unleased(path, candidate.print)
+        elif refusal.code is RefusalCode.BUSY:
+            self.settler.busy(path, now)
+        elif refusal.code in {RefusalCode.GONE, RefusalCode.CHANGED}:
+            self.settler.retry(path, now, self.speed.quick)
+        elif refusal.code in {RefusalCode.DICOMDIR, RefusalCode.NOT_REGULAR}:
+            self.looker.leave(path, candidate.print)
+        elif refusal.code in QUARANTINED and not _is_archive(candidate, refusal):
+            await self._quarantine(candidate, refusal)
+        else:
+            self._hold(candidate, refusal)
+
+    def _hold(self, candidate: Candidate, refusal: Refusal) -> None:
+        text = (
+            "it is an archive file; this version unpacks none"
+            if _is_archive(candidate, refusal)
+            else refusal.text
+        )
+        self.settler.hold(candidate.path, candidate.print, refusal.code.value, text)
+        self._say("file.waiting", candidate.path, code=refusal.code.value, text=text)
+
+    async def _quarantine(self, candidate: Candidate, refusal: Refusal) -> None:
+        try:
+            stays = await self.looker.thread(put_aside, self.parts, self.drop, candidate, refusal)
+        except (StorageError, MissingPlaceError) as error:
+            self._retry(candidate.path, error)
+            return
+        self.tally.quarantined += 1
+        self._finished(candidate.path, stays)
+
+    def _settle(self, outcome: Outcome) -> None:
+        path = outcome.incoming.candidate.path
+        if outcome.result is Result.FILED:
+            self.tally.filed += 1
+            self._finished(path, outcome.remains)
+        elif outcome.result is Result.DUPLICATE:
+            self.tally.duplicates += 1
+            self._finished(path, outcome.remains)
+        elif outcome.result is Result.COPY:
+            self._copy.add(path)
+            self.settler.retry(path, self.parts.clock.monotonic(), 0.0)
+        elif outcome.result is Result.LATER:
+            self.settler.retry(path, self.parts.clock.monotonic(), self.speed.quick)
+        elif outcome.error is not None:
+            self._retry(path, outcome.error)
+
+    def _finished(self, path: bytes, remains: Fingerprint | None) -> None:
+        self._copy.discard(path)
+        self.looker.finish(path, remains)
+
+    def _retry(self, path: bytes, error: Exception) -> None:
+        self.settler.retry(path, self.parts.clock.monotonic(), PAUSE, "machine", str(error))
+        self._say("file.waiting", path, code="machine", text=str(error))
+
+    # -- telling ------------------------------------------------------------------------------
+
+    def _say(self, event: str, path: bytes, **fields: object) -> None:
+        self.parts.emit(event, drop=self.drop.name, path=path, **fields)
+
+    def _tell_stuck(self) -> None:
+        for path in self.settler.released():
+            self.looker.release(path)
+        for waiting in self.settler.stuck(self.parts.clock.monotonic()):
+            self.parts.conditions.raise_(
+                "file.stuck",
+                self.looker.key(waiting.path),
+                self.parts.clock.now(),
+                drop=self.drop.name,
+                path=waiting.path,
+                code=waiting.reason,
+                text=waiting.text,
+                seconds=round(self.parts.clock.monotonic() - waiting.since),
+            )
+            self.filed()
+
+    def waiting(self) -> list[Waiting]:
+        """The files that are pending here."""
+        return list(self.settler.waiting())
+
+
+def _is_archive(candidate: Candidate, refusal: Refusal) -> bool:
+    ending = candidate.path.lower().endswith(ARCHIVES)
+    return ending and refusal.code is RefusalCode.NOT_DICOM

@@ -1,0 +1,266 @@
+"""What lies in one drop: full looks, looks at hints, and second looks, all told to the Settler.
+
+Looks decide, hints only say where to look (house 1.1). Losing every hint costs latency.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import anyio
+import anyio.to_thread
+
+from watcher.core.errors import MissingPlaceError, StorageError
+from watcher.core.model import Fingerprint
+from watcher.core.policy import Drop
+from watcher.core.settle import Settler
+from watcher.io.scan import Ignore, Look, Seen, look, prune, stat
+from watcher.stages import reading
+from watcher.stages.bell import Bell
+from watcher.stages.filing import remove_source
+from watcher.stages.parts import Parts
+
+AGAIN = (1.0, 5.0)  # seconds after which a new directory is looked at again (stack-facts R1)
+SHARE = 20  # at most 1/20 of the time goes into looking
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """How long a file must be quiet here, in seconds; `looks` that agree."""
+
+    quick: float
+    quiet: float
+    looks: int = 2
+
+
+def speed_of(drop: Drop, *, network: bool) -> Speed:
+    """The drop's `settle`, or what suits its file system (spec 3)."""
+    if drop.settle is not None:
+        return Speed(drop.settle, drop.settle)
+    return Speed(15.0, 15.0, 3) if network else Speed(1.0, 5.0)
+
+
+class Looker:
+    """The eyes of one drop. `looked` is when the last complete look began, as Clock.now."""
+
+    def __init__(
+        self, parts: Parts, drop: Drop, speed: Speed, limiter: anyio.CapacityLimiter
+    ) -> None:
+        self.parts = parts
+        self.drop = drop
+        self.settler = Settler(
+            quick=speed.quick,
+            quiet=speed.quiet,
+            looks=speed.looks,
+            stuck_after=drop.stuck_after,
+        )
+        self.looked: float | None = None
+        self.available = True
+        self.replaced = Bell()  # the drop's directory is another one: watch it anew
+        self.next_full = 0.0
+        self._limiter = limiter
+        self._ignore = Ignore(drop.ignore)
+        self._done: dict[bytes, Fingerprint] = {}  # lies there still, and needs nothing more
+        self._taken = parts.receiving.taken(drop.name)
+        self._hints: set[bytes] = set()
+        self._again: list[tuple[float, bytes]] = []
+        self._emptied: dict[bytes, float] = {}
+        self._identity: tuple[int, int] | None = None
+
+    async def thread(self, function: Callable[..., T], *args: Any) -> T:
+        """Blocking work on this drop, in its own few threads: a hung mount stops no other."""
+        return await anyio.to_thread.run_sync(function, *args, limiter=self._limiter)
+
+    def hint(self, path: bytes | None) -> None:
+        """Something may have happened here; None: anywhere."""
+        if path is None:
+            self.next_full = 0.0
+        else:
+            self._hints.add(path)
+
+    def next_due(self) -> float:
+        """When there is something to look at next, on the monotonic clock."""
+        times = [self.next_full, *(at for at, _ in self._again[:1])]
+        if (due := self.settler.next_due()) is not None:
+            times.append(due)
+        return min(times)
+
+    async def look(self) -> bool:
+        """Everything that is due now; whether that was a full look."""
+        full = self.parts.clock.monotonic() >= self.next_full
+        if full:
+            await self.look_fully()
+        else:
+            await self._look_at_hints()
+        await self._look_again()
+        return full
+
+    def finish(self, path: bytes, remains: Fingerprint | None) -> None:
+        """A file needs nothing more; `remains` where its source lies there still."""
+        if remains is not None:
+            self._done[path] = self._taken[path] = remains
+        else:
+            self._taken.pop(path, None)
+            self._emptied[os.path.dirname(path)] = self.parts.clock.monotonic()
+        self.gone(path)
+
+    def leave(self, path: bytes, seen: Fingerprint) -> None:
+        """A file that stays where it lies and is nothing to us."""
+        self._done[path] = seen
+        self.gone(path)
+
+    def gone(self, path: bytes) -> None:
+        """A file that is pending no more."""
+        if self.settler.gone(path):
+            self.release(path)
+
+    def release(self, path: bytes) -> None:
+        """Clear what was said of a stuck file."""
+        key = self.key(path)
+        self.parts.conditions.clear("file.released", key, drop=self.drop.name, path=path)
+
+    def key(self, path: bytes) -> str:
+        """What raise and clear of a file have in common."""
+        return f"file/{self.drop.name}/{reading.mark(path)}"
+
+    def prune(self, now: float) -> None:
+        """Remove directories this daemon emptied, once quiet; never one in which files wait."""
+        rest = self.drop.inactivity or self.parts.rules.inactivity
+        old = {path for path, at in self._emptied.items() if now - at >= rest and path}
+        if not old:
+            return
+        for path in old:
+            del self._emptied[path]
+        above = {path[:m] for path in old for m in range(len(path)) if path[m : m + 1] == b"/"}
+        prune(self.drop.path, sorted(old | above))
+
+    async def look_fully(self) -> None:
+        """Look at the whole drop; what is not there any more is forgotten."""
+        began, moment = self.parts.clock.monotonic(), self.parts.clock.now()
+        self._hints.clear()
+        try:
+            found = await self.thread(lambda: look(self.drop.path, ignore=self._ignore))
+        except (MissingPlaceError, StorageError) as error:
+            self._unavailable(str(error))
+            self.next_full = self.parts.clock.monotonic() + self.drop.rescan_interval
+            return
+        self._there(found)
+        await self._meet(found)
+        if found.complete:
+            paths = {seen.path for seen in found.found}
+            for path in self.settler.keep_only(paths, began=began):
+                self.release(path)
+            self._forget({path for path in self._done if path not in paths})
+            self.looked = moment
+        took = self.parts.clock.monotonic() - began
+        rest = max(self.drop.rescan_interval, SHARE * took)
+        self.next_full = self.parts.clock.monotonic() + rest
+
+    async def _look_at_hints(self) -> None:
+        hints, self._hints = self._hints, set()
+        now = self.parts.clock.monotonic()
+        due = {path for at, path in self._again if at <= now}
+        self._again = [(at, path) for at, path in self._again if at > now]
+        if not hints and not due:
+            return
+        try:
+            seen = await self.thread(stat, self.drop.path, sorted(hints))
+            found = await self.thread(
+                lambda: look(self.drop.path, ignore=self._ignore, below=hints | due)
+            )
+        except (MissingPlaceError, StorageError) as error:
+            self._unavailable(str(error))
+            return
+        await self._meet(found)
+        for each in seen:
+            if isinstance(each, Seen) and not self._ignored(each.path):
+                await self._see(each)
+        new = [path for path in found.folders if path in hints]
+        self._again = sorted([*self._again, *((now + s, p) for s in AGAIN for p in new)])
+
+    def _ignored(self, path: bytes) -> bool:
+        *folders, name = path.split(b"/")
+        inside = any(
+            self._ignore.ignored(part, is_dir=True, top=not at) for at, part in enumerate(folders)
+        )
+        return inside or self._ignore.ignored(name, top=not folders)
+
+    async def _look_again(self) -> None:
+        paths = self.settler.to_look(self.parts.clock.monotonic())
+        if not paths:
+            return
+        try:
+            found = await self.thread(stat, self.drop.path, paths)
+        except (MissingPlaceError, StorageError) as error:
+            self._unavailable(str(error))
+            return
+        now = self.parts.clock.monotonic()
+        for path, seen in zip(paths, found, strict=True):
+            if isinstance(seen, Seen) and seen.kind == "file":
+                self.settler.see(path, seen.print, now)
+            elif not isinstance(seen, int):
+                self.gone(path)
+
+    async def _meet(self, found: Look) -> None:
+        for seen in found.found:
+            await self._see(seen)
+
+    async def _see(self, seen: Seen) -> None:
+        if seen.kind != "file" or self._is_done(seen):
+            return
+        known = self._taken.get(seen.path)
+        if known is not None and known.same_content(seen.print):
+            await self._meet_taken(seen, known)
+            return
+        self.settler.see(seen.path, seen.print, self.parts.clock.monotonic())
+
+    def _is_done(self, seen: Seen) -> bool:
+        done = self._done.get(seen.path)
+        return done is not None and done.same_content(seen.print)
+
+    async def _meet_taken(self, seen: Seen, known: Fingerprint) -> None:
+        """A source whose content is filed: kept, or removed now where that failed before.
+
+        One that is not quite the same (another ctime) is read again before it is removed.
+        """
+        if self.drop.after == "keep":
+            self._done[seen.path] = seen.print
+        elif known == seen.print:
+            gone = await self.thread(remove_source, self.parts, self.drop, seen.path, seen.print)
+            if gone:
+                self._taken.pop(seen.path)
+                await self.thread(self.parts.receiving.forget_taken, self.drop.name, [seen.path])
+            else:
+                self._done[seen.path] = seen.print
+        else:
+            self.settler.see(seen.path, seen.print, self.parts.clock.monotonic())
+
+    def _forget(self, paths: set[bytes]) -> None:
+        for path in paths:
+            del self._done[path]
+        gone = [path for path in paths if self._taken.pop(path, None) is not None]
+        if gone:
+            self.parts.receiving.forget_taken(self.drop.name, gone)
+
+    def _unavailable(self, text: str) -> None:
+        self.available = False
+        self.parts.conditions.raise_(
+            "drop.unavailable",
+            f"drop/{self.drop.name}",
+            self.parts.clock.now(),
+            drop=self.drop.name,
+            path=self.drop.path,
+            text=text,
+        )
+
+    def _there(self, found: Look) -> None:
+        self.available = True
+        self.parts.conditions.clear(
+            "drop.available", f"drop/{self.drop.name}", drop=self.drop.name, path=self.drop.path
+        )
+        if self._identity not in {None, found.identity}:
+            self.replaced.ring()
+        self._identity = found.identity

@@ -1,0 +1,122 @@
+"""What the stages and the commands work with, built once from the settings."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from watcher.core.events import Emit
+from watcher.core.model import Finding, Session, Status
+from watcher.core.policy import Project, Projects, SessionRules
+from watcher.io.clock import Clock
+from watcher.io.lease import Leases, destination_key, session_key
+from watcher.io.ledger import Ledger
+from watcher.io.receiving import Receiving
+from watcher.io.registry import Registry
+from watcher.io.said import Conditions
+from watcher.io.stores import Storage
+
+
+class Stopped(Exception):  # noqa: N818  not an error: somebody asked
+    """The program is ending; what was begun is carried on at the next start."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The devices and the policy, as values. Synchronous; used from worker threads."""
+
+    storage: Storage
+    ledger: Ledger
+    receiving: Receiving
+    registry: Registry
+    leases: Leases
+    conditions: Conditions
+    projects: Projects
+    rules: SessionRules
+    emit: Emit
+    clock: Clock
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+    def check_stop(self) -> None:
+        """Between two steps of a plan: Stopped when the program is ending."""
+        if self.stopping.is_set():
+            raise Stopped
+
+    def project(self, session: Session) -> Project | None:
+        """The policy of a session's project; None for Unassigned or unknown ones."""
+        return self.projects.known.get(session.project) if session.project else None
+
+    def auto_archive(self, session: Session) -> bool:
+        """Whether the session is archived without a person (spec 6: AA overrules the project)."""
+        project = self.project(session)
+        if project is None or session.hold_auto:
+            return False
+        return project.auto_archive if session.auto_archive is None else session.auto_archive
+
+    def keys(self, session: Session) -> list[str]:
+        """The leases on a session and its destination."""
+        return [session_key(session.id), destination_key(session.project, session.label)]
+
+    def publish(self, session_id: str) -> Session:
+        """Swap in a session's `LABEL.json` as the ledger has it now."""
+        with self.leases.exclusive(f"record/{session_id}"):
+            session = self.ledger.session(session_id)
+            self.storage.write_record(session)
+        return session
+
+    def said(self, session: Session, **more: object) -> dict[str, object]:
+        """The fields every event of a session carries."""
+        return {
+            "session": session.id,
+            "project": session.project or "Unassigned",
+            "subject": session.subject,
+            "label": session.label,
+            "study": session.study,
+            **more,
+        }
+
+    def announce(self, session: Session) -> None:
+        """Raise or clear what the session's status means to people."""
+        key = f"session/{session.id}"
+        now = self.clock.now()
+        if session.status is Status.CONFLICT:
+            self.conditions.raise_(
+                "session.conflict",
+                key,
+                now,
+                **self.said(session, findings=[shown(each) for each in session.findings]),
+                hint=f"watcher show {session.id}",
+            )
+        elif session.status is Status.ERROR:
+            self.conditions.raise_(
+                "session.error",
+                key,
+                now,
+                **self.said(session, error=session.error),
+                hint=f"watcher rebuild {session.id}",
+            )
+
+    def settle(self, session: Session, outcome: str) -> None:
+        """Clear what was raised of a session that is archived, merged or deleted."""
+        key = f"session/{session.id}"
+        self.conditions.clear("session.settled", key, **self.said(session, outcome=outcome))
+
+
+def shown(finding: Finding) -> dict[str, object]:
+    """A finding as a line of the log carries it."""
+    return {
+        "code": finding.code,
+        "xnat": list(finding.xnat),
+        "severity": finding.severity.value,
+        "text": finding.text,
+        "scope": finding.scope,
+        "resolve": list(finding.resolve),
+    }
+
+
+def iso(moment: float) -> str:
+    """A moment in seconds since the epoch, as ISO 8601 in UTC with milliseconds."""
+    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds")
+
+
+Step = Callable[[], None]

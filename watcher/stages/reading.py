@@ -1,0 +1,65 @@
+"""Questions to the reader processes, and their answers as values."""
+
+import os
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from watcher.core.errors import StorageError, storage_error
+from watcher.core.model import Candidate, Examined, Fingerprint, Header, Refusal, RefusalCode
+from watcher.core.policy import Drop
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A whole DICOM file."""
+
+    candidate: Candidate
+    examined: Examined
+
+
+def request(
+    incoming: str | None,
+    drop: Drop,
+    candidate: Candidate,
+    *,
+    tags: Collection[int],
+    quiet: bool,
+    copy: bool,
+) -> dict[str, Any]:
+    """What a reader is asked of one file.
+
+    quiet: the file was quiet for the full time, so a lease is asked for but not required; copy: a
+    link would not do.
+    """
+    name = mark(candidate.drop.encode() + b"\0" + candidate.path)
+    return {
+        "root": drop.path,
+        "path": os.fsdecode(candidate.path),
+        "incoming": incoming,
+        "name": f"{name}.part",
+        "link": drop.after == "remove" and not copy,
+        "lease": "try" if quiet else "require",
+        "tags": sorted(tags),
+        "size": candidate.print.size,
+    }
+
+
+def answer(candidate: Candidate, reply: Mapping[str, Any]) -> Whole | Refusal | StorageError:
+    """What a reader said of one file."""
+    if "errno" in reply:
+        number = int(reply["errno"])
+        return storage_error(OSError(number, os.strerror(number)), reply["doing"])
+    if "refusal" in reply:
+        return Refusal(RefusalCode(reply["refusal"]), reply["text"], reply["hint"])
+    found = Fingerprint(*reply["print"])
+    if not found.same_content(candidate.print):
+        return Refusal(RefusalCode.CHANGED, "It changed since it was looked at.")
+    values = {int(tag, 16): text for tag, text in reply["values"].items()}
+    return Whole(candidate, Examined(found, reply["digest"], Header(values), reply["temp"]))
+
+
+def mark(path: bytes) -> str:
+    """A short name for a path, the same at every try."""
+    return sha256(path).hexdigest()[:16]

@@ -1,0 +1,209 @@
+"""A quiet session becomes catalogs, a session XML and findings: READY, CONFLICT or ERROR."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from watcher.core import life, names
+from watcher.core.check import verdict
+from watcher.core.errors import DocumentError, StorageError
+from watcher.core.model import Instance, Place, Scan, ScanResource, Session, Status
+from watcher.core.scans import arrange, studies
+from watcher.dicom import catalog, document
+from watcher.dicom.scan import frames_of
+from watcher.io import files
+from watcher.stages.parts import Parts, Stopped
+from watcher.stages.validate import experiment, judge, readable
+
+
+def build(parts: Parts, session_id: str, event: life.Event, **changes: Any) -> Session | None:
+    """Build one session and validate it; gives it as it ended, or None where files came meanwhile.
+
+    The caller holds the session's leases. StorageError where the machine could not for now: the
+    session is back in RECEIVING and is tried again.
+    """
+    started = parts.clock.monotonic()
+    session = parts.ledger.move(session_id, event, **changes)
+    if session is None:
+        return None
+    return finish(parts, session, started)
+
+
+def finish(parts: Parts, session: Session, started: float) -> Session | None:
+    """The build proper, of a session that is BUILDING."""
+    try:
+        return _end(parts, _build(parts, session), session.generation, started)
+    except (StorageError, Stopped):
+        _back(parts, session.id)
+        raise
+    except DocumentError as error:
+        failed = parts.ledger.move(
+            session.id, life.Event.FAILED, generation=session.generation, error=readable(error)
+        )
+        return _tell(parts, failed, started)
+
+
+def _build(parts: Parts, session: Session) -> Session:
+    """Files into their scans, then catalogs, XML and findings; the session with all of them."""
+    tidy(parts, session)
+    scans = arrange(parts.ledger.instances(session.id), known=session.scan_ids)
+    scans = _move_in(parts, session, scans)
+    session = replace(session, scan_ids={**session.scan_ids, **{s.uid: s.id for s in scans}})
+    _write_catalogs(parts, session, scans)
+    accepted = studies([each for scan in scans for each in scan.instances])[1:]
+    folder = parts.storage.folder(session)
+    text = document.compose(
+        session,
+        scans,
+        experiment_id=experiment(session),
+        prearchive_path=folder,
+        accepted=accepted if session.decisions else (),
+    )
+    parts.check_stop()
+    files.swap(f"{folder}.xml", text)
+    return replace(session, findings=judge(parts, session, scans).findings)
+
+
+def _end(parts: Parts, built: Session, generation: int, started: float) -> Session | None:
+    ok = verdict(built.findings) == "ok"
+    done = parts.ledger.move(
+        built.id,
+        life.Event.BUILT if ok else life.Event.CONFLICTED,
+        generation=generation,
+        findings=built.findings,
+        scan_ids=built.scan_ids,
+        error="",
+    )
+    if done is None:  # a file came: RECEIVING again, and what was learnt of scan IDs is kept
+        parts.ledger.edit(built.id, scan_ids=built.scan_ids)
+        return None
+    return _tell(parts, done, started)
+
+
+def _tell(parts: Parts, done: Session | None, started: float) -> Session | None:
+    if done is None:
+        return None
+    parts.publish(done.id)
+    scans, number, size = parts.ledger.sizes().get(done.id, (0, 0, 0))
+    parts.emit(
+        "session.rebuilt",
+        **parts.said(done, status=done.status.value, scans=scans, files=number, bytes=size),
+        findings=sorted({finding.code for finding in done.findings}),
+        seconds=round(parts.clock.monotonic() - started, 3),
+    )
+    parts.announce(done)
+    return done
+
+
+def _back(parts: Parts, session_id: str) -> None:
+    """A build that was cut off: RECEIVING, unless a file has brought it there already."""
+    if parts.ledger.session(session_id).status is Status.BUILDING:
+        parts.ledger.move(session_id, life.Event.CUT_OFF_BUILD)
+
+
+# -- files -------------------------------------------------------------------------------------
+
+
+def tidy(parts: Parts, session: Session) -> None:
+    """Remove second names that a crash left on files of this session: same inode, not recorded."""
+    base = parts.storage.folder(session)
+    known = {
+        each.place.path: each
+        for hand in (False, True)
+        for each in parts.ledger.instances(session.id, in_hand=hand)
+    }
+    inodes = {found for path in known if (found := _inode(os.path.join(base, path)))}
+    for path in list(files.walk(base)):
+        full = os.path.join(base, path)
+        if path not in known and path.startswith("SCANS/") and _inode(full) in inodes:
+            files.remove(full)
+
+
+def _inode(path: str) -> tuple[int, int] | None:
+    found = files.print_of(path)
+    return (found.device, found.inode) if found else None
+
+
+def _move_in(parts: Parts, session: Session, scans: Sequence[Scan]) -> tuple[Scan, ...]:
+    """Every file under its scan's ID and resource: linked, synced, recorded, unlinked."""
+    moves = _moves(scans)
+    if not moves:
+        return tuple(scans)
+    base = parts.storage.folder(session)
+    for old, new in moves.items():
+        parts.check_stop()
+        target = os.path.join(base, new.path)
+        files.make_folder(os.path.dirname(target))
+        if not files.same_inode(os.path.join(base, old.path), target):
+            files.transfer(os.path.join(base, old.path), target)
+    files.sync_folders([os.path.join(base, new.path) for new in moves.values()])
+    parts.ledger.relocate(session.id, moves)
+    for old in moves:
+        files.remove(os.path.join(base, old.path))
+    for folder in sorted({os.path.dirname(old.path) for old in moves}):
+        _retire(os.path.join(base, folder))
+    return tuple(_placed(scan, moves) for scan in scans)
+
+
+def _moves(scans: Sequence[Scan]) -> dict[Place, Place]:
+    moves: dict[Place, Place] = {}
+    taken = {each.place for scan in scans for each in scan.instances}
+    for scan in scans:
+        for resource in scan.resources:
+            for each in resource.instances:
+                new = Place(scan.id, resource.label, each.place.name)
+                if new == each.place:
+                    continue
+                if new in taken:
+                    new = replace(new, name=names.suffixed(new.name, each.digest))
+                taken.add(new)
+                moves[each.place] = new
+    return moves
+
+
+def _placed(scan: Scan, moves: dict[Place, Place]) -> Scan:
+    def moved(each: Instance) -> Instance:
+        return replace(each, place=moves.get(each.place, each.place))
+
+    resources = (
+        ScanResource(each.label, tuple(moved(one) for one in each.instances))
+        for each in scan.resources
+    )
+    return replace(scan, resources=tuple(resources))
+
+
+def _retire(folder: str) -> None:
+    """A scan folder that files left: its catalog goes if nothing else is there."""
+    left = files.names_in(folder)
+    if all(name.endswith("_catalog.xml") for name in left):
+        for name in left:
+            files.remove(os.path.join(folder, name))
+        files.remove_empty(folder)
+        files.remove_empty(os.path.dirname(folder))
+
+
+def _write_catalogs(parts: Parts, session: Session, scans: Sequence[Scan]) -> None:
+    base = parts.storage.folder(session)
+    for scan in scans:
+        for resource in scan.resources:
+            parts.check_stop()
+            name = names.catalog_name(scan.id, resource.label)
+            path = os.path.join(base, "SCANS", scan.id, resource.label, name)
+            text = whole_catalog(scan, resource, session.project or "")
+            if files.read_if_there(path) != text:
+                files.swap(path, text)
+
+
+def whole_catalog(scan: Scan, resource: ScanResource, project: str) -> bytes:
+    """The catalog of one resource whose files lie where their places say."""
+    first = resource.instances[0].header
+    x, y = (int(first[word]) if first[word].isdecimal() else 0 for word in ("Columns", "Rows"))
+    frames = sum(frames_of(each) for each in resource.instances)
+    return catalog.compose(
+        scan.uid,
+        [catalog.entry_of(each, each.place.name) for each in resource.instances],
+        catalog_id=resource.label,
+        dimensions=(x, y, frames) if x and y else None,
+        project=project,
+    )
