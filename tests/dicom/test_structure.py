@@ -136,6 +136,15 @@ def test_declared_encoding_wrong():
     assert (missing.transfer_syntax, missing.torn) == ("", "")
 
 
+def test_declared_encoding_wrong_far_on():
+    """The second encoding starts anew, however far the first one came: here 676 KiB."""
+    charset = element(0x00080005, b"CS", b"ISO_IR 100")
+    pixels = element(0x7FE00010, b"OW", b"\xff" * 2_000_000)
+    result = walked(file_of(charset, PATIENT, pixels, syntax="1.2.840.10008.1.2"))
+    assert (result.torn, result.implicit) == ("", False)
+    assert result.raw[0x00100010].value == b"DOE^JOHN"
+
+
 def test_without_preamble():
     """A data set that begins at the first byte is DICOM too, in each byte order."""
     files = dict(shipped())

@@ -120,8 +120,8 @@ async def test_a_root_made_anew_is_watched_again_after_restart(roots):
 
 async def test_stopping_is_prompt(roots):
     """`stop` ends a quiet watch at its next step, not at the end of its tick."""
-    observer = Observer(roots, hint=print, health=print, tick=60_000)
-    with anyio.fail_after(5):
+    observer = Observer(roots, hint=print, health=print, tick=8000)
+    with anyio.fail_after(3):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(observer.run)
             await anyio.wait_all_tasks_blocked()

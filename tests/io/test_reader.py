@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import zlib
 
 import makers
@@ -399,6 +400,28 @@ def test_copy_never_overwrites(drop, incoming, ask):
     (incoming / "copy-1").write_bytes(b"mine")
     assert ask() == {"errno": errno.EEXIST, "doing": "making a copy in the store"}
     assert (incoming / "copy-1").read_bytes() == b"mine"
+
+
+def test_short_writes():
+    """A write that a signal cuts short goes on where it stopped."""
+    source, sink = os.pipe()
+    data, got = os.urandom(1 << 20), bytearray()
+
+    def drain():
+        while block := os.read(source, 1 << 20):
+            got.extend(block)
+
+    drainer = threading.Thread(target=drain)
+    before = signal.signal(signal.SIGUSR1, lambda *_: drainer.start())
+    timer = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGUSR1))
+    timer.start()  # by then the pipe is full and the write waits
+    reader._write(sink, memoryview(data))
+    os.close(sink)
+    drainer.join()
+    timer.join()
+    signal.signal(signal.SIGUSR1, before)
+    os.close(source)
+    assert got == data
 
 
 def test_full_store(drop, incoming):

@@ -227,3 +227,14 @@ def _count(scan: Element, label: str, files: int, size: int) -> None:
         frames.text = str(files)  # one frame a file: the frames go with the files
     file.set("file_count", str(files))
     file.set("file_size", str(size))
+
+
+def totals(data: bytes) -> tuple[int, int]:
+    """Files and bytes of all resources, as the XML counts them. Raises DocumentError."""
+    found = list(_root(data).iter(_FILE))
+    counts = (
+        sum(int(text) for each in found if (text := each.get(name, "")).isdecimal())
+        for name in ("file_count", "file_size")
+    )
+    files, size = counts
+    return files, size

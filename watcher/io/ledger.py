@@ -20,6 +20,7 @@ from sqlalchemy import (
     event,
     func,
     insert,
+    or_,
     select,
     update,
 )
@@ -71,6 +72,20 @@ class Ledger:
         with _translated(), self.engine.connect() as tx:
             yield tx
 
+    def remember(self, key: str, value: str) -> None:
+        """Keep a small fact."""
+        with self.write() as tx:
+            row = {"key": key, "value": value}
+            tx.execute(insert(tables.meta).prefix_with("OR REPLACE"), [row])
+
+    def recall(self, key: str) -> str | None:
+        """A small fact that was kept."""
+        with self.read() as tx:
+            found: str | None = tx.execute(
+                select(tables.meta.c.value).where(tables.meta.c.key == key)
+            ).scalar()
+            return found
+
     # -- sessions ---------------------------------------------------------------------------
 
     def session(self, wanted: str) -> Session:
@@ -90,6 +105,25 @@ class Ledger:
         with self.read() as tx:
             rows = tx.execute(query.order_by(tables.session.c.id)).mappings()
             return [tables.session_row(row) for row in rows]
+
+    def resting(self, now: float | None, max_open: float) -> list[Session]:
+        """RECEIVING sessions whose time is up (None: all of them), oldest first."""
+        row = tables.session.c
+        query = select(tables.session).where(row.status == Status.RECEIVING).order_by(row.id)
+        if now is not None:
+            quiet = row.last_arrival + row.inactivity <= now
+            query = query.where(or_(quiet, row.receiving_since + max_open <= now))
+        with self.read() as tx:
+            return [tables.session_row(each) for each in tx.execute(query).mappings()]
+
+    def next_rest(self, now: float) -> float | None:
+        """When the next RECEIVING session comes to rest after now, if none arrives."""
+        row = tables.session.c
+        at = row.last_arrival + row.inactivity
+        query = select(func.min(at)).where(row.status == Status.RECEIVING, at > now)
+        with self.read() as tx:
+            found: float | None = tx.execute(query).scalar()
+            return found
 
     def labelled(self, project: str | None, label: str) -> list[Session]:
         """The sessions in the prearchive with this project and label, oldest first."""

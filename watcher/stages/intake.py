@@ -21,6 +21,7 @@ from watcher.io.workers import Workers
 from watcher.stages import reading
 from watcher.stages.bell import Bell
 from watcher.stages.filing import Filer, Outcome, Result
+from watcher.stages.hop import Hop
 from watcher.stages.looking import Looker, Speed
 from watcher.stages.parts import Parts
 from watcher.stages.quarantine import put_aside, supersede
@@ -49,7 +50,7 @@ class Intake:
     rules: Identify
     workers: Workers
     filer: Filer
-    limiter: anyio.CapacityLimiter  # of the threads that look at this drop
+    thread: Hop  # the threads that look at this drop
     speed: Speed
     filed: Callable[[], None]  # rung when a session may have changed
     low: Callable[[], bool] = lambda: False  # whether the prearchive's disk is too full
@@ -58,7 +59,7 @@ class Intake:
     def __post_init__(self) -> None:
         """The eyes of this drop, and what wakes it."""
         self.bell = Bell()
-        self.looker = Looker(self.parts, self.drop, self.speed, self.limiter)
+        self.looker = Looker(self.parts, self.drop, self.speed, self.thread)
         self.settler = self.looker.settler
         self._copy: set[bytes] = set()  # a link would not do, as was found out
 
@@ -89,7 +90,7 @@ class Intake:
                 before = len(self.settler)
                 patience = self.parts.clock.monotonic() + 2 * span + 1.0
         await self.looker.look_fully()
-        await self.looker.thread(self.looker.prune, math.inf)
+        await self.thread(self.looker.prune, math.inf)
 
     def _settling(self) -> bool:
         return any(not waiting.reason for waiting in self.settler.waiting()) and not self.low()
@@ -107,7 +108,7 @@ class Intake:
         self._tell_stuck()
         if not self.low():
             await self._take()
-        await self.looker.thread(self.looker.prune, self.parts.clock.monotonic())
+        await self.thread(self.looker.prune, self.parts.clock.monotonic())
 
     # -- taking -------------------------------------------------------------------------------
 
@@ -141,7 +142,7 @@ class Intake:
                     incoming.append(self._identified(answer))
                 else:
                     await self._refused(candidate, answer)
-            outcomes = await self.looker.thread(self.filer.file, self.drop, incoming)
+            outcomes = await self.thread(self.filer.file, self.drop, incoming)
         except StorageError as error:
             for path, _, _ in chosen:
                 self._retry(path, error)
@@ -153,7 +154,7 @@ class Intake:
             for one in outcomes
             if one.result is Result.FILED
         ]
-        await self.looker.thread(supersede, self.parts, sops)
+        await self.thread(supersede, self.parts, sops)
         self.filed()
 
     def _identified(self, whole: reading.Whole) -> Incoming:
@@ -198,7 +199,7 @@ class Intake:
 
     async def _quarantine(self, candidate: Candidate, refusal: Refusal) -> None:
         try:
-            stays = await self.looker.thread(put_aside, self.parts, self.drop, candidate, refusal)
+            stays = await self.thread(put_aside, self.parts, self.drop, candidate, refusal)
         except (StorageError, MissingPlaceError) as error:
             self._retry(candidate.path, error)
             return

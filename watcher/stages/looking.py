@@ -4,27 +4,22 @@ Looks decide, hints only say where to look (house 1.1). Losing every hint costs 
 """
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
-
-import anyio
-import anyio.to_thread
 
 from watcher.core.errors import MissingPlaceError, StorageError
 from watcher.core.model import Fingerprint
 from watcher.core.policy import Drop
 from watcher.core.settle import Settler
+from watcher.io.mounts import mount_of, read_mounts
 from watcher.io.scan import Ignore, Look, Seen, look, prune, stat
 from watcher.stages import reading
 from watcher.stages.bell import Bell
 from watcher.stages.filing import remove_source
+from watcher.stages.hop import Hop
 from watcher.stages.parts import Parts
 
 AGAIN = (1.0, 5.0)  # seconds after which a new directory is looked at again (stack-facts R1)
 SHARE = 20  # at most 1/20 of the time goes into looking
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +41,7 @@ def speed_of(drop: Drop, *, network: bool) -> Speed:
 class Looker:
     """The eyes of one drop. `looked` is when the last complete look began, as Clock.now."""
 
-    def __init__(
-        self, parts: Parts, drop: Drop, speed: Speed, limiter: anyio.CapacityLimiter
-    ) -> None:
+    def __init__(self, parts: Parts, drop: Drop, speed: Speed, thread: Hop) -> None:
         self.parts = parts
         self.drop = drop
         self.settler = Settler(
@@ -61,7 +54,7 @@ class Looker:
         self.available = True
         self.replaced = Bell()  # the drop's directory is another one: watch it anew
         self.next_full = 0.0
-        self._limiter = limiter
+        self.thread = thread
         self._ignore = Ignore(drop.ignore)
         self._done: dict[bytes, Fingerprint] = {}  # lies there still, and needs nothing more
         self._taken = parts.receiving.taken(drop.name)
@@ -69,10 +62,6 @@ class Looker:
         self._again: list[tuple[float, bytes]] = []
         self._emptied: dict[bytes, float] = {}
         self._identity: tuple[int, int] | None = None
-
-    async def thread(self, function: Callable[..., T], *args: Any) -> T:
-        """Blocking work on this drop, in its own few threads: a hung mount stops no other."""
-        return await anyio.to_thread.run_sync(function, *args, limiter=self._limiter)
 
     def hint(self, path: bytes | None) -> None:
         """Something may have happened here; None: anywhere."""
@@ -142,6 +131,7 @@ class Looker:
         began, moment = self.parts.clock.monotonic(), self.parts.clock.now()
         self._hints.clear()
         try:
+            await self.thread(self._check_mount)
             found = await self.thread(lambda: look(self.drop.path, ignore=self._ignore))
         except (MissingPlaceError, StorageError) as error:
             self._unavailable(str(error))
@@ -158,6 +148,23 @@ class Looker:
         took = self.parts.clock.monotonic() - began
         rest = max(self.drop.rescan_interval, SHARE * took)
         self.next_full = self.parts.clock.monotonic() + rest
+
+    def _check_mount(self) -> None:
+        """A drop that was a mount point, or must be one, is missing while that mount is not there.
+
+        The mount is known by its type and source, never by a device number (spec 5).
+        """
+        path = os.path.realpath(self.drop.path)
+        mount = mount_of(path, read_mounts())
+        here = f"{mount.type} {mount.source}" if mount.point == os.fsencode(path) else ""
+        key = f"mount/{self.drop.name}"
+        before = self.parts.ledger.recall(key)
+        if (self.drop.mount or before) and not here:
+            raise MissingPlaceError("its mount is not there")
+        if here and before and here != before:
+            raise MissingPlaceError("another file system is mounted there")
+        if here and not before:
+            self.parts.ledger.remember(key, here)
 
     async def _look_at_hints(self) -> None:
         hints, self._hints = self._hints, set()

@@ -1,0 +1,146 @@
+"""The devices built from the settings, for the daemon and for every command alike."""
+
+import os
+import pwd
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TextIO
+
+from watcher.core.coding import Coder
+from watcher.core.errors import ConfigurationError, MissingPlaceError
+from watcher.core.events import Emit
+from watcher.io.clock import Clock
+from watcher.io.lease import Leases, is_locked
+from watcher.io.ledger import Ledger
+from watcher.io.mounts import is_network, mount_of, read_mounts
+from watcher.io.receiving import Receiving
+from watcher.io.registry import Registry
+from watcher.io.said import Conditions, Outbox
+from watcher.io.stores import Storage
+from watcher.log import Log, load_key
+from watcher.settings import Settings
+from watcher.stages.parts import Parts
+
+
+def coder_of(settings: Settings) -> Coder:
+    """What codes identifiers; its key is made where there is none."""
+    return Coder(load_key(os.path.join(settings.stores.root, "log.key")))
+
+
+def open_log(settings: Settings, stream: TextIO | None) -> Log:
+    """The log as configured."""
+    return Log(
+        stream=stream,
+        file=settings.log.file,
+        rotate=settings.log.rotate,
+        keep=settings.log.keep,
+        level=settings.log.level,
+        coder=coder_of(settings) if settings.log.identifiers == "coded" else None,
+        clock=lambda: datetime.now(UTC),
+    )
+
+
+def prepare_storage(settings: Settings) -> Storage:
+    """The stores, made on the first start. ConfigurationError for `state` on a network."""
+    storage = Storage(settings.stores)
+    check_state(settings.stores.state)
+    storage.prepare()
+    return storage
+
+
+def check_state(state: str) -> None:
+    """Refuse a state folder on a network file system: SQLite's locks don't hold there."""
+    mounts = read_mounts()
+    mount = mount_of(os.path.realpath(state), mounts)
+    if is_network(mount, mounts):
+        raise ConfigurationError(
+            f"storage.state lies on {mount.type}, and the ledger needs a local file system",
+            hint='set storage.state = "/var/lib/watcher" or another local directory',
+        )
+
+
+def open_storage(settings: Settings) -> Storage:
+    """The stores as a command finds them; it makes none. MissingPlaceError before a first start."""
+    storage = Storage(settings.stores)
+    found = storage.ids()
+    if "state" not in found:
+        raise MissingPlaceError(
+            f"there is no state in {settings.stores.state}: the daemon has never run here",
+            hint="watcher run --once",
+        )
+    storage.id = found["state"]
+    _check_owner(storage)
+    return storage
+
+
+def _check_owner(storage: Storage) -> None:
+    owner = os.stat(storage.stores.state).st_uid
+    me = os.geteuid()
+    if me == owner:
+        return
+    if me == 0:
+        group = os.stat(storage.stores.state).st_gid
+        os.setgroups([])
+        os.setgid(group)
+        os.setuid(owner)
+        return
+    try:
+        name = pwd.getpwuid(owner).pw_name
+    except KeyError:
+        name = f"#{owner}"
+    raise ConfigurationError(
+        f"the stores belong to {name}",
+        hint=f"sudo -u {name} {' '.join(sys.argv)}",
+    )
+
+
+def parts_of(settings: Settings, storage: Storage, ledger: Ledger, emit: Emit) -> Parts:
+    """Everything the stages work with."""
+    return Parts(
+        storage=storage,
+        ledger=ledger,
+        receiving=Receiving(ledger),
+        registry=Registry(ledger),
+        leases=Leases(settings.stores.state, ledger),
+        conditions=Conditions(ledger, emit),
+        projects=settings.projects,
+        rules=settings.sessions,
+        emit=emit,
+        clock=Clock(),
+    )
+
+
+@contextmanager
+def command_parts(settings: Settings) -> Iterator[Parts]:
+    """The parts for a command, beside a running daemon or not.
+
+    Its events go through the outbox: a running daemon writes them within a second; else the
+    command appends them to `log.file` and standard error when it ends.
+    """
+    storage = open_storage(settings)
+    log = open_log(settings, None)
+    ledger = Ledger.open(settings.stores.state)
+    outbox = Outbox(ledger)
+
+    def emit(event: str, /, **fields: object) -> None:
+        outbox.put(log.line(event, fields))
+
+    try:
+        yield parts_of(settings, storage, ledger, emit)
+    finally:
+        if not is_locked(storage.marker("state")):
+            own = open_log(settings, sys.stderr)
+            say_outbox(outbox, own)
+            own.close()
+        ledger.close()
+
+
+def say_outbox(outbox: Outbox, log: Log) -> None:
+    """Write the lines that wait, and forget them."""
+    waiting = outbox.waiting()
+    for _, line in waiting:
+        log.write_line(line)
+    if waiting:
+        outbox.said([number for number, _ in waiting])

@@ -1,0 +1,123 @@
+"""What a start does first: finish or take back what was cut off, and make the ledger agree."""
+
+import json
+import os
+from collections.abc import Mapping
+
+from watcher.core import life
+from watcher.core.errors import HeldError
+from watcher.core.find import Bound
+from watcher.core.model import SessionKey, Status
+from watcher.core.policy import Drop, Identify
+from watcher.core.route import identify
+from watcher.io import files
+from watcher.stages import adopt
+from watcher.stages import promise as promises
+from watcher.stages.archive import fulfil, take_up
+from watcher.stages.decide import carry_delete, carry_move, relocate
+from watcher.stages.filing import settle_hands
+from watcher.stages.hop import Hop
+from watcher.stages.parts import Parts
+
+TO_CARRY_ON = (Status.BUILDING, Status.ARCHIVING, Status.MOVING, Status.DELETING)
+
+
+async def recover(parts: Parts, examine: adopt.Examine, thread: Hop) -> None:
+    """Everything a start owes the last run. The caller holds the stores that are there."""
+    if parts.storage.is_there("prearchive"):
+        await thread(_sweep, parts)
+        adopted = await adopt.sessions(parts, examine, thread)
+        _say(parts, adopted, "sessions of the tree that the ledger did not know as they are")
+    if parts.storage.is_there("archive"):
+        found = await thread(adopt.archive_index, parts)
+        _say(parts, found, "archived sessions that the index did not know as they are")
+    await thread(_rebind, parts)
+    if parts.storage.is_there("prearchive"):
+        _say(parts, await thread(settle_hands, parts), "files that were being filed")
+        _say(parts, await thread(_carry_all, parts), "sessions that were being worked on")
+
+
+def _say(parts: Parts, count: int, text: str) -> None:
+    if count:
+        parts.emit("daemon.recovered", count=count, text=text, outcome="carried on")
+
+
+def _sweep(parts: Parts) -> None:
+    """Copies that were being read: their sources are where they were."""
+    incoming = parts.storage.incoming
+    files.make_folder(incoming)
+    for name in files.names_in(incoming):
+        files.remove(os.path.join(incoming, name))
+
+
+def _rebind(parts: Parts) -> None:
+    """The bindings that people's decisions made, for a ledger that does not know them."""
+    for line in (files.read_if_there(parts.storage.decisions) or b"").splitlines():
+        try:
+            values = json.loads(line)
+        except ValueError:
+            continue  # a torn last line of a crash; its decision is in the session's record
+        if values.get("from") and values.get("to"):
+            project, label = values["from"]
+            to_project, to_label = values["to"]
+            key = SessionKey(project, values["study"], label)
+            parts.receiving.bind(key, Bound(to_project, to_label, values["subject"]))
+
+
+def _carry_all(parts: Parts) -> int:
+    number = 0
+    for session in parts.ledger.sessions(TO_CARRY_ON):
+        try:
+            with parts.leases.hold(parts.keys(session), parts.clock.now()):
+                carry_on(parts, session.id)
+                number += 1
+        except HeldError:  # a command is at work on it
+            continue
+    return number
+
+
+def carry_on(parts: Parts, session_id: str) -> None:
+    """Carry a session that was being worked on to where it was going, or back (spec 9)."""
+    session = parts.ledger.session(session_id)
+    if session.status is Status.BUILDING:
+        parts.ledger.move(session_id, life.Event.CUT_OFF_BUILD)
+        parts.publish(session_id)
+    elif session.status is Status.ARCHIVING and take_up(parts, session) is None:
+        promise = promises.read(parts.storage.beside(session, "plan.json"))
+        fulfil(parts, promise, parts.clock.monotonic())
+    elif session.status is Status.MOVING:
+        carry_move(parts, session)
+    elif session.status is Status.DELETING:
+        carry_delete(parts, session)
+
+
+def reidentify(parts: Parts, drops: Mapping[str, Drop], rules: Identify) -> int:
+    """Unassigned sessions are identified again at each start: their project may exist now."""
+    number = 0
+    for session in parts.ledger.sessions((Status.READY, Status.CONFLICT, Status.ERROR)):
+        instances = parts.ledger.instances(session.id) if session.project is None else []
+        drop = drops.get(instances[0].drop) if instances else None
+        if drop is None:
+            continue
+        found = identify(
+            instances[0].header,
+            drop=drop,
+            path=instances[0].source,
+            identify=rules,
+            projects=parts.projects,
+        )
+        if found.key.project is None:
+            continue
+        with parts.leases.hold(parts.keys(session), parts.clock.now()):
+            relocate(
+                parts,
+                session.id,
+                project=found.key.project,
+                label=session.label,
+                subject=session.subject,
+                command="move",
+                who="watcher",
+                reason=f"identified at start by {found.origins['project']}",
+            )
+        number += 1
+    return number

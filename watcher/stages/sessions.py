@@ -1,0 +1,139 @@
+"""The sessions' stage: those come to rest are built, those READY are archived."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from anyio import TASK_STATUS_IGNORED
+from anyio.abc import TaskStatus
+
+from watcher.core import life
+from watcher.core.errors import HeldError, StorageError, WatcherError
+from watcher.core.model import Session, Status
+from watcher.stages.archive import archive
+from watcher.stages.bell import Bell
+from watcher.stages.hop import Hop
+from watcher.stages.intake import Intake
+from watcher.stages.parts import Parts, Stopped
+from watcher.stages.rebuild import build
+from watcher.stages.recover import carry_on
+
+PAUSES = (1.0, 300.0)  # seconds: the first and the longest wait after a transient fault
+LONGEST = 60.0  # seconds between two looks at the ledger, whatever it said was due
+BEGUN = (Status.ARCHIVING, Status.MOVING, Status.DELETING)
+
+Work = Callable[[Parts, str], object]
+
+
+@dataclass
+class Sessions:
+    """Builds and archives, one session at a time, in the order of opening."""
+
+    parts: Parts
+    intakes: Mapping[str, Intake]
+    bell: Bell = field(default_factory=Bell)
+    pauses: Callable[[], bool] = lambda: False  # whether the archive's disk is too full
+
+    def __post_init__(self) -> None:
+        """Nothing is put off yet."""
+        self._thread = Hop(1)
+        self._put_off: dict[str, tuple[float, float]] = {}  # not before, and the pause then
+
+    async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
+        """Round after round, woken by files, looks and deadlines."""
+        task_status.started()
+        while True:
+            await self.round()
+            await self.bell.wait(await self._thread(self._pause))
+
+    async def round(self, *, idle: bool = False) -> None:
+        """Everything that is due now; with `idle`, sessions rest as soon as nothing is pending."""
+        for session in await self._resting(idle=idle):
+            await self._work(session, _build)
+        if self.pauses():
+            return
+        for status, work in ((BEGUN, carry_on), ((Status.READY,), _archive)):
+            for session in await self._thread(self.parts.ledger.sessions, status):
+                if session.status in BEGUN or self.parts.auto_archive(session):
+                    await self._work(session, work)
+
+    async def _resting(self, *, idle: bool) -> list[Session]:
+        now = None if idle else self.parts.clock.now()
+        max_open = self.parts.rules.max_open
+        found = await self._thread(self.parts.ledger.resting, now, max_open)
+        return [session for session in found if self._rests(session, idle=idle)]
+
+    def _rests(self, session: Session, *, idle: bool) -> bool:
+        holding = self._holding(session)
+        if idle:
+            return not holding
+        return life.idle(
+            session,
+            now=self.parts.clock.now(),
+            looked={name: intake.looker.looked for name, intake in self.intakes.items()},
+            available={name: intake.looker.available for name, intake in self.intakes.items()},
+            holding=holding,
+            max_open=self.parts.rules.max_open,
+        ).ready
+
+    def _holding(self, session: Session) -> bool:
+        """Whether a pending file lies in a directory the session took files from."""
+        held = {
+            (name, folder)
+            for name, intake in self.intakes.items()
+            for folder in intake.settler.holding_folders()
+        }
+        return bool(held) and not held.isdisjoint(self.parts.ledger.source_folders(session.id))
+
+    async def _work(self, session: Session, work: Work) -> None:
+        """The one error border of this stage, round one session."""
+        now = self.parts.clock.monotonic()
+        if now < self._put_off.get(session.id, (0.0, 0.0))[0]:
+            return
+        try:
+            await self._thread(_held, self.parts, session, work)
+            self._put_off.pop(session.id, None)
+        except Stopped:
+            self._put_off[session.id] = (now + LONGEST, LONGEST)
+        except (HeldError, StorageError) as error:
+            self._postpone(session, error)
+
+    def _postpone(self, session: Session, error: WatcherError) -> None:
+        """Transient: tried again after a pause that doubles; said once by the store it concerns."""
+        _, last = self._put_off.get(session.id, (0.0, 0.0))
+        pause = min(max(PAUSES[0], 2 * last), PAUSES[1])
+        self._put_off[session.id] = (self.parts.clock.monotonic() + pause, pause)
+        if isinstance(error, StorageError):
+            self.parts.emit(
+                "session.status",
+                **self.parts.said(session, before=session.status.value, after="postponed"),
+                error=error,
+                seconds=pause,
+            )
+
+    def _pause(self) -> float:
+        """Seconds until something may be due without a ring."""
+        now = self.parts.clock.now()
+        waits = [LONGEST]
+        if (rest := self.parts.ledger.next_rest(now)) is not None:
+            waits.append(rest - now + 0.01)
+        monotonic = self.parts.clock.monotonic()
+        waits += [at - monotonic for at, _ in self._put_off.values()]
+        return max(0.05, min(waits))
+
+
+def _held(parts: Parts, session: Session, work: Work) -> None:
+    parts.check_stop()
+    parts.storage.require("prearchive")
+    with parts.leases.hold(parts.keys(session), parts.clock.now()):
+        work(parts, session.id)
+
+
+def _build(parts: Parts, session_id: str) -> Session | None:
+    session = parts.ledger.session(session_id)
+    return build(parts, session_id, life.Event.IDLE) if session.status is Status.RECEIVING else None
+
+
+def _archive(parts: Parts, session_id: str) -> Session | None:
+    parts.storage.require("archive")
+    session = parts.ledger.session(session_id)
+    return archive(parts, session_id) if session.status is Status.READY else None
