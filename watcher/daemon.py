@@ -5,6 +5,7 @@ import signal
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TextIO
 
 import anyio
 from anyio.abc import TaskGroup
@@ -36,13 +37,20 @@ DISK = 5.0  # seconds between two looks at the stores
 UNSETTLED = (Status.CONFLICT, Status.ERROR)
 
 
-def run(settings: Settings, *, once: bool = False, notify_address: str | None = None) -> int:
+def run(
+    settings: Settings,
+    *,
+    once: bool = False,
+    notify_address: str | None = None,
+    stream: TextIO | None = None,
+) -> int:
     """Run until a signal, or drain once; gives the exit code.
 
+    The log's lines go to `stream` (None: to standard output), besides `log.file`.
     ConfigurationError, AlreadyRunningError, MissingPlaceError before anything is begun.
     """
     storage = prepare_storage(settings)
-    log = open_log(settings, sys.stdout)
+    log = open_log(settings, stream or sys.stdout)
     try:
         with storage.locked():
             ledger = Ledger.open(settings.stores.state)

@@ -11,10 +11,12 @@ import stat
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from watcher.core.errors import ClashError, SyncError, storage_error
+from watcher.core.errors import ClashError, StorageError, SyncError, storage_error
 from watcher.core.model import Fingerprint
 
 BLOCK = 1 << 20
+NAME_LENGTH = 255  # bytes; NAME_MAX of Linux
+NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR})
 NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.ENOTSUP})
 UMASK = os.umask(0o077)  # read by setting it, at import: no thread creates files yet
 os.umask(UMASK)
@@ -30,8 +32,7 @@ def sync(path: str) -> None:
         finally:
             os.close(fd)
     except OSError as error:
-        number = error.errno or 0
-        raise SyncError(f"fsync: {error.strerror}", number=number) from error
+        raise SyncError(f"fsync: {error.strerror}", number=error.errno or 0) from error
 
 
 def sync_all(paths: Iterable[str]) -> dict[str, SyncError]:
@@ -56,18 +57,21 @@ def _sync_failed(path: str) -> dict[str, SyncError]:
 
 
 def make_folder(path: str) -> None:
-    """The directory and its missing parents, durable. Modes follow umask and setgid parents."""
+    """The directory and its missing parents, durable. Modes follow umask and setgid parents.
+
+    `path` is absolute. Another process may make it at the same time; StorageError where something
+    that is no directory has its name.
+    """
     if os.path.isdir(path):
         return
     parent = os.path.dirname(path)
     make_folder(parent)
     try:
         os.mkdir(path, 0o777)
-    except FileExistsError:
-        return
     except OSError as error:
-        raise storage_error(error, "making a folder") from error
-    sync(parent)
+        if not isinstance(error, FileExistsError) or not os.path.isdir(path):
+            raise storage_error(error, "making a folder") from error
+    sync(parent)  # also where another made it: it may not have come to that yet
 
 
 def place(source: str, target: str) -> None:
@@ -88,11 +92,15 @@ def place(source: str, target: str) -> None:
 
 def _reserve_and_rename(source: str, target: str) -> None:
     try:
-        os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW))
-        os.rename(source, target)
+        os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
     except FileExistsError as error:
         raise ClashError("the name is taken") from error
     except OSError as error:
+        raise storage_error(error, "placing a file") from error
+    try:
+        os.rename(source, target)
+    except OSError as error:
+        remove(target)  # the reservation is ours, and empty
         raise storage_error(error, "placing a file") from error
 
 
@@ -116,30 +124,35 @@ def _copy_beside(source: str, target: str) -> None:
     temp = temporary(target)
     remove(temp)
     try:
-        with open(source, "rb") as old, open(temp, "xb") as new:
-            while block := old.read(BLOCK):
-                new.write(block)
-            new.flush()
-            os.fsync(new.fileno())
-            times = os.fstat(old.fileno())
-        os.utime(temp, ns=(times.st_atime_ns, times.st_mtime_ns))
-    except OSError as error:
-        raise storage_error(error, "copying a file") from error
-    place(temp, target)
-    remove(temp)
+        try:
+            with open(source, "rb") as old, open(temp, "xb") as new:
+                while block := old.read(BLOCK):
+                    new.write(block)
+                new.flush()
+                times = os.fstat(old.fileno())
+                os.utime(new.fileno(), ns=(times.st_atime_ns, times.st_mtime_ns))
+                os.fsync(new.fileno())
+        except OSError as error:
+            raise storage_error(error, "copying a file") from error
+        place(temp, target)
+    finally:
+        remove(temp)  # half a copy would only fill a full disk further
 
 
 def temporary(path: str) -> str:
     """The one temporary name beside `path`; a crash leaves it for the repeated step to replace."""
     folder, name = os.path.split(path)
+    if len(os.fsencode(name)) > NAME_LENGTH - len("..new"):
+        name = hashlib.sha256(os.fsencode(name)).hexdigest()
     return os.path.join(folder, f".{name}.new")
 
 
 def swap(path: str, data: bytes) -> None:
     """Give `path` new contents in one step; a reader sees the old bytes or the new ones, whole."""
     temp = temporary(path)
+    remove(temp)  # a new inode: an fsync that failed on the old one is not repeated
     try:
-        with open(temp, "wb") as file:
+        with open(temp, "xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -157,12 +170,20 @@ def append_line(path: str, line: str) -> None:
         try:
             size = os.fstat(fd).st_size
             torn = size > 0 and os.pread(fd, 1, size - 1) != b"\n"
-            os.write(fd, (b"\n" if torn else b"") + line.encode() + b"\n")
+            _write(fd, (b"\n" if torn else b"") + line.encode() + b"\n")
             os.fsync(fd)
         finally:
             os.close(fd)
     except OSError as error:
         raise storage_error(error, "appending to a record") from error
+    if size == 0:
+        sync(os.path.dirname(path))
+
+
+def _write(fd: int, data: bytes) -> None:
+    """All of it: a write may be short, as where the disk is filling up."""
+    while data:
+        data = data[os.write(fd, data) :]
 
 
 def read(path: str) -> bytes:
@@ -175,8 +196,13 @@ def read(path: str) -> bytes:
 
 
 def read_if_there(path: str) -> bytes | None:
-    """A file's bytes, or None where there is no such file."""
-    return read(path) if os.path.lexists(path) else None
+    """A file's bytes, or None where there is no such file; StorageError where none can tell."""
+    try:
+        return read(path)
+    except StorageError as error:
+        if error.number not in NOT_THERE:
+            raise
+    return None
 
 
 def digest(path: str) -> str:

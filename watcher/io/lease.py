@@ -14,6 +14,7 @@ import struct
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from typing import Final
 
 from sqlalchemy import delete, insert, select
@@ -47,25 +48,33 @@ class Leases:
 
     @contextmanager
     def _one(self, key: str, now: float) -> Iterator[None]:
-        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fd = self._open()
         try:
             if not _lock(fd, _offset(key)):
                 raise HeldError(f"{key} is held by {self._holder(key)}", hint="try again shortly")
             self._sign(key, now)
-            yield
-            self._strike(key)
+            try:
+                yield
+            finally:
+                self._strike(key)
         finally:
             os.close(fd)  # frees the lock
 
     @contextmanager
     def exclusive(self, key: str) -> Iterator[None]:
         """Wait for a moment's work on something small, as the swap of one record; never refused."""
-        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fd = self._open()
         try:
             _lock(fd, _offset(key), wait=True)
             yield
         finally:
             os.close(fd)
+
+    def _open(self) -> int:
+        try:
+            return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise storage_error(error, "opening the leases") from error
 
     def _sign(self, key: str, now: float) -> None:
         row = {"key": key, "owner": owner(), "since": now}
@@ -78,8 +87,12 @@ class Leases:
 
     def _holder(self, key: str) -> str:
         with self._ledger.read() as tx:
-            query = select(tables.lease.c.owner).where(tables.lease.c.key == key)
-            return tx.execute(query).scalar() or "another process"
+            row = tables.lease.c
+            found = tx.execute(select(row.owner, row.since).where(row.key == key)).first()
+        if found is None:
+            return "another process"
+        since = datetime.fromtimestamp(found.since, UTC).isoformat(timespec="seconds")
+        return f"{found.owner} since {since}"
 
 
 def session_key(session: str) -> str:
@@ -94,12 +107,16 @@ def destination_key(project: str | None, label: str) -> str:
 
 def owner() -> str:
     """This process, as a person would name it."""
-    return f"{login()}, process {os.getpid()} ({os.path.basename(sys.argv[0])})"
+    program = os.path.basename(sys.argv[0]).encode("utf-8", "replace").decode()
+    return f"{login()}, process {os.getpid()} ({program})"
 
 
 def login() -> str:
     """The login user; behind sudo, the person who called it."""
-    return os.environ.get("SUDO_USER") or getpass.getuser()
+    try:
+        return os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):  # a container's user that no passwd knows; OSError since 3.13
+        return f"uid {os.getuid()}"
 
 
 def lock_store(path: str) -> int:
@@ -108,8 +125,13 @@ def lock_store(path: str) -> int:
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except OSError as error:
         raise storage_error(error, "locking a store") from error
-    if not _lock(fd, 0):
-        os.close(fd)
+    locked = False
+    try:
+        locked = _lock(fd, 0)
+    finally:
+        if not locked:
+            os.close(fd)
+    if not locked:
         raise AlreadyRunningError(
             f"another daemon runs on {os.path.dirname(path)}", hint="watcher status"
         )
@@ -117,15 +139,22 @@ def lock_store(path: str) -> int:
 
 
 def is_locked(path: str) -> bool:
-    """Whether a daemon holds the store with this marker."""
+    """Whether a daemon holds the store with this marker; StorageError where it can't be told.
+
+    It only asks: a daemon that starts at this moment is not refused because somebody looked.
+    """
+    asked = struct.pack(FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 1, 0)
     try:
-        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except OSError:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            found: int = struct.unpack(FLOCK, fcntl.fcntl(fd, fcntl.F_OFD_GETLK, asked))[0]
+        finally:
+            os.close(fd)
+    except FileNotFoundError:
         return False
-    try:
-        return not _lock(fd, 0)
-    finally:
-        os.close(fd)
+    except OSError as error:
+        raise storage_error(error, "looking at a store's lock") from error
+    return found != fcntl.F_UNLCK
 
 
 def _offset(key: str) -> int:

@@ -5,31 +5,18 @@ IMMEDIATE). It is an index: `stages/recover.py` rebuilds it from the tree.
 """
 
 import os
-import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Final
 
-from sqlalchemy import (
-    Connection,
-    Engine,
-    create_engine,
-    delete,
-    event,
-    func,
-    insert,
-    or_,
-    select,
-    update,
-)
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy import Connection, Engine, delete, func, insert, or_, select, update
 
 from watcher.core import life
-from watcher.core.errors import ConfigurationError, FullError, StorageError, UnknownSessionError
+from watcher.core.errors import UnknownSessionError, WatcherError
 from watcher.core.model import Instance, Place, Session, Status
-from watcher.io import tables
+from watcher.io import database, tables
 
 NAME: Final = "ledger.sqlite"
 PREARCHIVED: Final = tuple(s for s in Status if s not in {Status.ARCHIVED, Status.DELETED})
@@ -45,13 +32,14 @@ class Ledger:
     @classmethod
     def open(cls, state: str) -> "Ledger":
         """The ledger in a state folder, made if it is not there; StorageError where it can't be."""
-        engine = create_engine(f"sqlite:///{os.path.join(state, NAME)}")
-        event.listen(engine, "connect", _prepare)
-        event.listen(engine, "begin", _begin)
-        ledger = cls(engine)
-        with ledger.write() as tx:
-            tables.metadata.create_all(tx)
-            _check_schema(tx)
+        ledger = cls(database.engine_of(os.path.join(state, NAME)))
+        try:
+            with ledger.write() as tx:
+                tables.metadata.create_all(tx)
+                database.check_schema(tx)
+        except WatcherError:
+            ledger.close()
+            raise
         return ledger
 
     def close(self) -> None:
@@ -61,7 +49,7 @@ class Ledger:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """One transaction that may write; durable when the block ends."""
-        with self._writing, _translated(), self.engine.connect() as plain:
+        with self._writing, database.translated(), self.engine.connect() as plain:
             tx = plain.execution_options(write=True)
             with tx.begin():
                 yield tx
@@ -69,7 +57,7 @@ class Ledger:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """One consistent look."""
-        with _translated(), self.engine.connect() as tx:
+        with database.translated(), self.engine.connect() as tx:
             yield tx
 
     def remember(self, key: str, value: str) -> None:
@@ -162,8 +150,10 @@ class Ledger:
         with self.read() as tx:
             found = tx.execute(
                 select(row.scans, row.files, row.bytes).where(row.id == wanted)
-            ).one()
-            return found[0], found[1], found[2]
+            ).first()
+        if found is None:
+            raise _unknown(wanted)
+        return found[0], found[1], found[2]
 
     def add(self, new: Session, instances: Sequence[Instance] = ()) -> None:
         """Take in a session found in the tree, with its files; what was known of it is replaced."""
@@ -284,8 +274,12 @@ def session_in(tx: Connection, wanted: str) -> Session:
     """The session with this id, inside a transaction."""
     row = tx.execute(select(tables.session).where(tables.session.c.id == wanted)).mappings().first()
     if row is None:
-        raise UnknownSessionError(f"no session {wanted}", hint="watcher sessions")
+        raise _unknown(wanted)
     return tables.session_row(row)
+
+
+def _unknown(wanted: str) -> UnknownSessionError:
+    return UnknownSessionError(f"no session {wanted}", hint="watcher sessions")
 
 
 def put(tx: Connection, changed: Session) -> None:
@@ -300,37 +294,3 @@ def _in_hand(tx: Connection, owner: str) -> bool:
     row = tables.instance.c
     query = select(row.name).where(row.session == owner, row.in_hand.is_(True)).limit(1)
     return tx.execute(query).first() is not None
-
-
-def _prepare(connection: sqlite3.Connection, _record: object) -> None:
-    connection.isolation_level = None  # we say BEGIN ourselves
-    for pragma in ("busy_timeout=5000", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _begin(connection: Connection) -> None:
-    write = connection.get_execution_options().get("write", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except DatabaseError as error:
-        number = getattr(error.orig, "sqlite_errorcode", 0)
-        full = number == sqlite3.SQLITE_FULL
-        kind = FullError if full else StorageError
-        raise kind(f"the ledger: {error.orig}", number=number) from error
-
-
-def _check_schema(tx: Connection) -> None:
-    query = select(tables.meta.c.value).where(tables.meta.c.key == "schema")
-    found = tx.execute(query).scalar()
-    if found is None:
-        tx.execute(insert(tables.meta), [{"key": "schema", "value": tables.SCHEMA}])
-    elif found != tables.SCHEMA:
-        raise ConfigurationError(
-            f"the ledger has format {found}, this version reads {tables.SCHEMA}",
-            hint="move state/ledger.sqlite* aside; run rebuilds it from the tree",
-        )

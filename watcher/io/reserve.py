@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from typing import Any
 
 from sqlalchemy import Connection, Select, Table, func, insert, select
@@ -115,18 +116,20 @@ class Desks:
 
     def _desk(self, key: SessionKey, subject: str, incoming: Incoming) -> "Desk":
         if key not in self._ids:
-            found = self._find(key)
+            named = incoming.identity.origins.get("session") == "layout"
+            found = self._find(key, any_study=named)
             session = found or self._create(key, subject, incoming)
             self._ids[key] = session.id
             self._desks.setdefault(session.id, Desk(self._tx, session))
         return self._desks[self._ids[key]]
 
-    def _find(self, key: SessionKey) -> Session | None:
+    def _find(self, key: SessionKey, *, any_study: bool) -> Session | None:
+        """The session that takes files of this key; a layout names it whatever its study."""
         row = tables.session.c
         project = row.project.is_(None) if key.project is None else row.project == key.project
-        query = select(tables.session).where(
-            project, row.study == key.study, row.label == key.label
-        )
+        query = select(tables.session).where(project, row.label == key.label)
+        if not any_study:
+            query = query.where(row.study == key.study)
         return choose(tables.session_row(each) for each in self._tx.execute(query).mappings())
 
     def _create(self, key: SessionKey, subject: str, incoming: Incoming) -> Session:
@@ -200,9 +203,7 @@ class Desk:
     def _instance(self, incoming: Incoming, now: float) -> Instance:
         examined, candidate = incoming.examined, incoming.candidate
         scan = self._folder(incoming)
-        name = names.file_name(examined.header)
-        if self._is_taken(scan, name):
-            name = names.suffixed(name, examined.digest)
+        name = self._free(scan, names.file_name(examined.header), examined.digest)
         self._names.add((scan, name))
         return Instance(
             place=Place(scan, "DICOM", name),
@@ -222,6 +223,13 @@ class Desk:
             found = self.session.scan_ids.get(series) or self._tx.execute(query.limit(1)).scalar()
             self._folders[series] = found or names.scan_folder(incoming.examined.header)
         return self._folders[series]
+
+    def _free(self, scan: str, name: str, digest: str) -> str:
+        """A name nobody has: the file's own, then the suffixed one, then others made from it."""
+        free, mark = name, digest
+        while self._is_taken(scan, free):
+            free, mark = names.suffixed(name, mark), sha256(mark.encode()).hexdigest()
+        return free
 
     def _is_taken(self, scan: str, name: str) -> bool:
         if (scan, name) in self._names:

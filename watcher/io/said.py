@@ -4,13 +4,17 @@ Raise and clear are edges, kept in the ledger so that a restart does not repeat 
 """
 
 import json
+import os
 from collections.abc import Mapping
+from typing import Final
 
 from sqlalchemy import delete, insert, select
 
 from watcher.core.events import Emit
 from watcher.io import tables
 from watcher.io.ledger import Ledger
+
+CHUNK: Final = 1000  # numbers in one statement; SQLite takes at most 32766
 
 
 class Conditions:
@@ -39,7 +43,12 @@ class Conditions:
         """Say it, unless it is said already; whether it was new."""
         if self._open.get(key) == event:
             return False
-        row = {"key": key, "event": event, "raised": now, "fields": json.dumps({}, default=str)}
+        row = {
+            "key": key,
+            "event": event,
+            "raised": now,
+            "fields": json.dumps(fields, default=_text),
+        }
         with self._ledger.write() as tx:
             tx.execute(insert(tables.condition).prefix_with("OR REPLACE"), [row])
         self._open[key] = event
@@ -48,12 +57,18 @@ class Conditions:
 
     def clear(self, event: str, key: str, **fields: object) -> bool:
         """Say that it is over, if it had been raised; whether it had."""
-        if self._open.pop(key, None) is None:
+        if key not in self._open:
             return False
         with self._ledger.write() as tx:
             tx.execute(delete(tables.condition).where(tables.condition.c.key == key))
+        self._open.pop(key, None)
         self._emit(event, key=key, **fields)
         return True
+
+
+def _text(value: object) -> str:
+    """What JSON has no word for: paths of drops are bytes."""
+    return os.fsdecode(value) if isinstance(value, bytes) else str(value)
 
 
 class Outbox:
@@ -77,4 +92,6 @@ class Outbox:
     def said(self, numbers: list[int]) -> None:
         """These lines are in the log."""
         with self._ledger.write() as tx:
-            tx.execute(delete(tables.outbox).where(tables.outbox.c.number.in_(numbers)))
+            for start in range(0, len(numbers), CHUNK):
+                some = numbers[start : start + CHUNK]
+                tx.execute(delete(tables.outbox).where(tables.outbox.c.number.in_(some)))

@@ -42,11 +42,14 @@ class Storage:
     def prepare(self) -> None:
         """Make the stores on the first start; know their id ever after.
 
-        MissingPlaceError where `state` is gone although other stores stand... is no loss: a new
-        one is made, and the ledger rebuilt. Other stores that lack their marker are missing.
+        A `state` that is gone although other stores stand is no loss: a new one is made, and the
+        ledger rebuilt. Other stores that lack their marker are missing. StorageError where no
+        marker is found and one can't be looked for: that is no first start.
         """
         known = self.ids()
         if not known:
+            for kind in KINDS:
+                files.read_if_there(self.marker(kind))
             self.id = secrets.token_hex(16)
             for kind in KINDS:
                 self.accept(kind)
@@ -55,9 +58,17 @@ class Storage:
         self.accept("state")
 
     def ids(self) -> dict[str, str]:
-        """The ids found in the markers that are there."""
-        found = {kind: files.read_if_there(self.marker(kind)) for kind in KINDS}
-        return {kind: data.decode().strip() for kind, data in found.items() if data}
+        """The ids found in the markers that are there and can be read."""
+        found = {kind: self._marked(kind) for kind in KINDS}
+        return {kind: mark for kind, mark in found.items() if mark}
+
+    def _marked(self, kind: str) -> str:
+        """What a store's marker says; empty where there is none, or it can't be read."""
+        try:
+            data = files.read_if_there(self.marker(kind)) or b""
+        except StorageError:
+            return ""
+        return data.decode("ascii", "replace").strip()
 
     def accept(self, kind: str) -> None:
         """Make a store, or take the one that is there for ours."""
@@ -67,11 +78,7 @@ class Storage:
 
     def is_there(self, kind: str) -> bool:
         """Whether a store carries our marker."""
-        try:
-            data = files.read_if_there(self.marker(kind))
-        except StorageError:
-            return False
-        return data is not None and data.decode("ascii", "replace").strip() == self.id
+        return self.id != "" and self._marked(kind) == self.id
 
     def require(self, kind: str) -> str:
         """A store's path; MissingPlaceError where it is not there."""

@@ -18,6 +18,7 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 from watcher.core.errors import WorkerError
 from watcher.core.model import RefusalCode
 
+START: Final = 60.0  # seconds a new process may take to answer
 REPLY_LIMIT: Final = 64 << 20  # bytes
 SLOW: Final = 10 << 20  # bytes per second below which a read is taken for hung
 
@@ -54,15 +55,25 @@ class _Worker:
             anyio.DelimiterNotFound,
         ) as error:
             raise _Died from error
-        replies: list[Reply] = json.loads(line)
         self.done += len(requests)
-        return replies
+        return _replies(line, len(requests))
 
     async def end(self) -> None:
         with suppress(ProcessLookupError):
             self.process.kill()
         with anyio.CancelScope(shield=True):
             await self.process.aclose()
+
+
+def _replies(line: bytes, count: int) -> list[Reply]:
+    """The replies in a line; a worker that says anything else is as good as dead."""
+    try:
+        replies: list[Reply] = json.loads(line)
+    except ValueError as error:
+        raise _Died from error
+    if len(replies) != count:
+        raise _Died
+    return replies
 
 
 class Workers:
@@ -89,14 +100,15 @@ class Workers:
         try:
             yield workers
         finally:
-            for worker in workers._idle:
-                await worker.end()
+            await workers._dismiss()
 
     async def examine(self, requests: Sequence[Request]) -> list[Reply]:
         """One reply per request, in order; never an error because of what a file holds."""
         try:
             return await self._ask(requests)
         except _Died:
+            # what killed one at rest may have killed them all, and that is no file's doing
+            await self._dismiss()
             return [await self._alone(request) for request in requests]
 
     async def _alone(self, request: Request) -> Reply:
@@ -124,12 +136,26 @@ class Workers:
                 self._idle.append(worker)
             return replies
 
+    async def _dismiss(self) -> None:
+        """End the idle workers."""
+        while self._idle:
+            await self._idle.pop().end()
+
     async def _start(self) -> _Worker:
-        command = [sys.executable, "-m", "watcher.io.reader", "--memory", str(self._memory)]
+        # -P: the current folder, which may be anybody's, is not looked through for modules
+        command = [sys.executable, "-P", "-m", "watcher.io.reader", "--memory", str(self._memory)]
         try:
             process = await anyio.open_process(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
             )
         except OSError as error:
             raise WorkerError(f"a reader can't be started: {error.strerror}") from error
-        return _Worker(process)
+        worker = _Worker(process)
+        try:
+            await worker.ask([], START)  # else its death would be laid to the files' charge
+        except BaseException as error:
+            await worker.end()
+            if isinstance(error, _Died):
+                raise WorkerError("a reader can't be started: it ended at once") from error
+            raise
+        return worker

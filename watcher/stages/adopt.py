@@ -4,23 +4,23 @@ The tree is the truth about files, `LABEL.json` about what files don't say. A se
 ledger knows as its record has it costs a look at its names only while it is RECEIVING.
 """
 
-import json
 import os
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from typing import Any
 
 from watcher.core import names
-from watcher.core.errors import DocumentError
+from watcher.core.errors import DocumentError, HeldError
 from watcher.core.model import Candidate, Instance, Place, Session, Status
 from watcher.core.policy import Drop
 from watcher.core.scans import study_of
-from watcher.dicom import document
 from watcher.io import files
-from watcher.io.registry import Shelf
+from watcher.io.lease import session_key
 from watcher.io.stores import read_record
 from watcher.stages import promise as promises
 from watcher.stages import reading
+from watcher.stages.deleting import drop_moment
 from watcher.stages.hop import Hop
 from watcher.stages.parts import Parts
 
@@ -68,11 +68,11 @@ async def sessions(parts: Parts, examine: Examine, thread: Hop) -> int:
 def _strangers(parts: Parts) -> Iterator[tuple[Found, Session | None]]:
     known = {each.id: each for each in parts.ledger.sessions(tuple(Status))}
     places: dict[str, list[Found]] = {}
-    for found in _tree(parts.storage.stores.prearchive):
+    for found in _tree(parts):
         places.setdefault(found.id, []).append(found)
     for wanted, several in sorted(places.items()):
         records = [record for each in several if (record := each.record())]
-        record = records[0] if records else None
+        record = max(records, key=_freshness, default=None)
         # a session that was being moved has its record in one place and its folder in another
         with_folder = [each for each in several if os.path.isdir(each.folder)]
         found = (with_folder or several)[0]
@@ -83,6 +83,12 @@ def _strangers(parts: Parts) -> Iterator[tuple[Found, Session | None]]:
             parts.ledger.forget(gone)
 
 
+def _freshness(record: Session) -> tuple[int, bool]:
+    """Of two records as new, the one that still knows where the session moves from."""
+    target = record.target[:2] if record.target else None
+    return record.revision, target not in {None, (record.project, record.label)}
+
+
 def _agrees(parts: Parts, known: Session | None, record: Session | None, found: Found) -> bool:
     if known is None:
         return False
@@ -91,6 +97,8 @@ def _agrees(parts: Parts, known: Session | None, record: Session | None, found: 
         return True
     if record is not None and record.revision > known.revision:
         return False
+    if record is None or record.revision < known.revision:
+        parts.publish(known.id)
     if known.status is not Status.RECEIVING:
         return True
     here = {path for path in files.walk(found.folder) if _place(path)}
@@ -103,34 +111,52 @@ def _agrees(parts: Parts, known: Session | None, record: Session | None, found: 
 
 
 def _finish_ended(parts: Parts, known: Session, found: Found) -> None:
-    """Archived, but the plan that did it was not struck any more."""
+    """Archived, but the plan was not struck any more; deleted, but folders were left."""
     plan = f"{found.folder}.plan.json"
     if os.path.lexists(plan):
         promises.clear_away(parts, promises.read(plan))
         promises.strike(parts, known)
+    elif known.status is Status.DELETED and files.remove_empty_below(found.folder):
+        drop_moment(parts, found.moment)
 
 
-def _tree(prearchive: str) -> Iterator[Found]:
+def _tree(parts: Parts) -> Iterator[Found]:
+    prearchive = parts.storage.stores.prearchive
     for name in sorted(files.names_in(prearchive)):
         path = os.path.join(prearchive, name)
         if names.is_timestamp(name):
-            yield from _moment(None, path)
+            yield from _moment(parts, None, path)
         elif not name.startswith(".") and os.path.isdir(path):
             for moment in sorted(files.names_in(path)):
                 if names.is_timestamp(moment):
-                    yield from _moment(name, os.path.join(path, moment))
+                    yield from _moment(parts, name, os.path.join(path, moment))
+            if name in parts.projects.known and not files.names_in(path):
+                files.remove_empty(path)
 
 
-def _moment(project: str | None, moment: str) -> Iterator[Found]:
-    labels = {_label(name) for name in files.names_in(moment) if not name.startswith(".")}
+def _moment(parts: Parts, project: str | None, moment: str) -> Iterator[Found]:
+    here = files.names_in(moment)
+    if halves := [name for name in here if name.startswith(".") and name.endswith(".new")]:
+        _sweep(parts, moment, halves)
+    labels = {_label(name) for name in here if not name.startswith(".")}
     if not labels:
         files.remove_empty(moment)
     for label in sorted(labels):
         yield Found(project, moment, label)
 
 
+def _sweep(parts: Parts, moment: str, names: Sequence[str]) -> None:
+    """Documents that a crash left half written, unless a command is just writing one."""
+    owner = os.path.basename(moment)
+    with suppress(HeldError), ExitStack() as held:
+        held.enter_context(parts.leases.hold([session_key(owner)], parts.clock.now()))
+        held.enter_context(parts.leases.exclusive(f"record/{owner}"))
+        for name in names:
+            files.remove(os.path.join(moment, name))
+
+
 def _label(name: str) -> str:
-    for ending in (".plan.json", ".json", ".xml"):
+    for ending in (".plan.json", ".delete.json", ".json", ".xml"):
         if name.endswith(ending):
             return name.removesuffix(ending)
     return name
@@ -172,7 +198,19 @@ async def _read(
             answer = reading.answer(each, reply)
             if isinstance(answer, reading.Whole):
                 instances.append(_instance(answer, arrived))
-    return instances
+    return await thread(_once_each, found.folder, instances)
+
+
+def _once_each(folder: str, instances: Sequence[Instance]) -> list[Instance]:
+    """A build that was cut off left files under two names: the second is removed."""
+    first: dict[tuple[str, str], Instance] = {}
+    for each in instances:
+        kept = first.setdefault((each.header.sop_instance, each.digest), each)
+        if kept is not each:
+            files.sync(os.path.join(folder, kept.place.path))
+            files.sync_folders([os.path.join(folder, kept.place.path)])
+            files.remove(os.path.join(folder, each.place.path))
+    return list(first.values())
 
 
 def _instance(whole: reading.Whole, arrived: float) -> Instance:
@@ -215,75 +253,3 @@ def _unrecorded(parts: Parts, found: Found, instances: Sequence[Instance]) -> Se
         inactivity=parts.rules.inactivity,
         generation=len(instances),
     )
-
-
-# -- archive -------------------------------------------------------------------------------------
-
-
-def archive_index(parts: Parts) -> int:
-    """Make the index of archived sessions agree with the tree; gives how many did not."""
-    known = {(shelf.project, shelf.label): shelf for shelf in parts.registry.shelved()}
-    here = set()
-    number = 0
-    for project, label, path in _archived(parts.storage.stores.archive):
-        here.add((project, label))
-        print_ = files.print_of(path)
-        shelf = known.get((project, label))
-        same = (
-            shelf
-            and print_
-            and (shelf.xml_size, shelf.xml_mtime_ns)
-            == (
-                print_.size,
-                print_.mtime_ns,
-            )
-        )
-        if not same:
-            parts.registry.shelve(_shelf(project, label, path, shelf))
-            number += 1
-    for project, label in known.keys() - here:
-        parts.registry.unshelve(project, label)
-    return number
-
-
-def _archived(archive: str) -> Iterator[tuple[str, str, str]]:
-    for project in sorted(files.names_in(archive)):
-        folder = os.path.join(archive, project, "arc001")
-        if project.startswith(".") or not os.path.isdir(folder):
-            continue
-        for name in sorted(files.names_in(folder)):
-            if name.endswith(".xml") and not name.startswith("."):
-                yield project, name.removesuffix(".xml"), os.path.join(folder, name)
-
-
-def _shelf(project: str, label: str, path: str, old: Shelf | None) -> Shelf:
-    data = files.read(path)
-    found = document.read(data)
-    number, size = document.totals(data)
-    print_ = files.print_of(path)
-    changed = (print_.mtime_ns if print_ else 0) / 1e9
-    shelf = Shelf(
-        project=project,
-        label=label,
-        session=old.session if old else _first_session(path.removesuffix(".xml")),
-        experiment=found.id,
-        subject=found.subject,
-        study=found.study,
-        accepted=found.accepted,
-        files=number,
-        bytes=size,
-        scans=len(found.scans),
-        changed=changed,
-        xml_size=print_.size if print_ else 0,
-        xml_mtime_ns=print_.mtime_ns if print_ else 0,
-    )
-    return replace(shelf, session=shelf.session or f"{project}/{label}")
-
-
-def _first_session(folder: str) -> str:
-    """The id the archived session had at first, from its own log."""
-    lines = (files.read_if_there(os.path.join(folder, "logs", "events.jsonl")) or b"").splitlines()
-    try:
-        return str(json.loads(lines[0])["session"]) if lines else ""
-    except (ValueError, KeyError, TypeError):
-        return ""

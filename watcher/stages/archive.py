@@ -12,12 +12,13 @@ from watcher.core.plan import Add, Merge, OtherClass
 from watcher.core.scans import studies
 from watcher.dicom import catalog, document
 from watcher.io import files
-from watcher.io.registry import Shelf
 from watcher.stages import promise as promises
+from watcher.stages.decided import note_all, told
 from watcher.stages.parts import Parts, iso
 from watcher.stages.promise import Carry, Drop, OutdatedError, Promise
 from watcher.stages.quarantine import note_other_classes
 from watcher.stages.rebuild import whole_catalog
+from watcher.stages.shelves import shelve
 from watcher.stages.validate import Judged, experiment, judge, readable
 
 TRIES = 3  # plans made anew when the archive changes under them
@@ -94,16 +95,27 @@ def take_up(parts: Parts, session: Session) -> Session | None:
 
 
 def fulfil(parts: Parts, promise: Promise, started: float) -> Session:
-    """Carry a plan out from wherever it stands, and tell."""
+    """Carry a plan out from wherever it stands, and tell; a crash may let it be told twice."""
     promises.carry_out(parts, promise)
     session = promise.session
-    _shelve(parts, promise)
+    shelve(parts, promise)
     note_other_classes(parts, promise)
+    note_all(parts, session)
     _chronicle(parts, promise)
     promises.clear_away(parts, promise)
+    _tell(parts, promise, round(parts.clock.monotonic() - started, 3))
     done = parts.ledger.end(session.id, life.Event.ARCHIVED, promise.sizes)
     promises.strike(parts, session)
-    seconds = round(parts.clock.monotonic() - started, 3)
+    return done
+
+
+def give_up(parts: Parts, session: Session, error: str) -> Session:
+    """An archiving that was begun and can't be carried on: ERROR, until a person looks."""
+    return _fail(parts, session, error)
+
+
+def _tell(parts: Parts, promise: Promise, seconds: float) -> None:
+    session = promise.session
     scans, number, size = promise.sizes
     if promise.new:
         parts.emit(
@@ -119,32 +131,6 @@ def fulfil(parts: Parts, promise: Promise, started: float) -> Session:
             seconds=seconds,
         )
     parts.settle(session, "archived" if promise.new else "merged")
-    return done
-
-
-def _shelve(parts: Parts, promise: Promise) -> None:
-    session = promise.session
-    project = session.project or ""
-    known = parts.registry.shelf(project, session.label)
-    found = files.print_of(f"{parts.storage.archived(project, session.label)}.xml")
-    scans, number, size = promise.totals
-    parts.registry.shelve(
-        Shelf(
-            project=project,
-            label=session.label,
-            session=known.session if known else session.id,
-            experiment=promise.experiment,
-            subject=promise.subject,
-            study=promise.studies[0],
-            accepted=promise.studies[1:],
-            files=number,
-            bytes=size,
-            scans=scans,
-            changed=parts.clock.now(),
-            xml_size=found.size if found else 0,
-            xml_mtime_ns=found.mtime_ns if found else 0,
-        )
-    )
 
 
 def _chronicle(parts: Parts, promise: Promise) -> None:
@@ -163,25 +149,11 @@ def _chronicle(parts: Parts, promise: Promise) -> None:
             "origins": dict(session.origins),
             "added": len(promise.carries),
             "same": len(promise.drops),
-            "decisions": session_decisions(session),
+            "decisions": told(session),
         }
     )
     if line.encode() not in (files.read_if_there(path) or b"").splitlines():
         files.append_line(path, line)
-
-
-def session_decisions(session: Session) -> list[dict[str, object]]:
-    """Who decided what of a session, as its log keeps it."""
-    return [
-        {
-            "when": iso(each.when),
-            "who": each.who,
-            "command": each.command,
-            "reason": each.reason,
-            "passed": list(each.passed),
-        }
-        for each in session.decisions
-    ]
 
 
 # -- the plan ------------------------------------------------------------------------------------
@@ -218,7 +190,8 @@ def _plan(parts: Parts, judged: Judged) -> Promise:
 def _aside(session: Session, other: OtherClass) -> Drop:
     """A newcomer with an archived SOP UID and another class goes to quarantine (spec 10)."""
     day = f"{session.id[:4]}-{session.id[4:6]}-{session.id[6:8]}"
-    place = f"{other.instance.drop}/{day}/{session.id}/{other.instance.place.name}"
+    drop = other.instance.drop or next(iter(session.drops), "unknown")  # after a lost ledger
+    place = f"{drop}/{day}/{session.id}/{other.instance.place.name}"
     return Drop(other.source, place, promises.OTHER_CLASS, other.instance.digest)
 
 

@@ -17,7 +17,8 @@ from watcher.core.find import Fate
 from watcher.core.model import Candidate, Fingerprint
 from watcher.core.policy import Drop
 from watcher.io import files, sources
-from watcher.io.reserve import Hand, Incoming, Reserved
+from watcher.io.reserve import Incoming, Reserved
+from watcher.stages.hands import release, settle_hands
 from watcher.stages.parts import Parts
 
 # a link would not do after all: another file system behind the same device number, or a policy
@@ -63,39 +64,13 @@ class Filer:
             if self._left_in_hand:
                 settle_hands(self._parts)
             self._left_in_hand = True
-            outcomes = _Batch(self._parts, drop, batch).run()
+            filing = _Batch(self._parts, drop, batch)
+            try:
+                outcomes = filing.run()
+            finally:
+                filing.drop_temps()  # else a copy that failed would be in the way of the next
             self._left_in_hand = False
         return outcomes
-
-
-def settle_hands(parts: Parts) -> int:
-    """Finish or take back what a crash, or a full disk, left between reserve and record.
-
-    Gives how many files were concerned. Their sources were not removed, so those taken back are
-    filed again and those finished are known as duplicates.
-    """
-    number = 0
-    for owner, instances in parts.receiving.reserved().items():
-        session = parts.ledger.session(owner)
-        folder = parts.storage.folder(session)
-        for instance in instances:
-            target = os.path.join(folder, instance.place.path)
-            hand = Hand(session, instance)
-            if files.print_of(target) and files.digest(target) == instance.digest:
-                files.sync(target)
-                files.sync_folders([target])
-                parts.receiving.record([hand], {})
-            else:
-                files.remove(target)
-                _release(parts, [hand])
-            number += 1
-    return number
-
-
-def _release(parts: Parts, failed: Sequence[Reserved | Hand]) -> None:
-    for session in parts.receiving.release(failed):
-        files.remove(parts.storage.beside(session, "json"))
-        files.remove_empty_below(os.path.dirname(parts.storage.folder(session)))
 
 
 class _Batch:
@@ -220,7 +195,7 @@ class _Batch:
     def _release(self, wanted: Sequence[Reserved]) -> None:
         failed = [each for each in wanted if each.incoming.candidate in self.lost]
         if failed:
-            _release(self.parts, failed)
+            release(self.parts, failed)
 
     # -- sources ------------------------------------------------------------------------------
 
@@ -228,7 +203,6 @@ class _Batch:
         """Record the batch, then remove what was taken; gives the sources that stay."""
         taken = {each.incoming.candidate: self._source_print(each) for each in done}
         self.parts.receiving.record([each for each in done if each.fate is Fate.FILE], taken)
-        self._drop_temps(self.batch)
         if self.drop.after == "keep":
             return taken
         stay = {
@@ -247,8 +221,9 @@ class _Batch:
             return before
         return files.print_of(self._target(each)) or before
 
-    def _drop_temps(self, batch: Sequence[Incoming]) -> None:
-        for each in batch:
+    def drop_temps(self) -> None:
+        """Remove the copies made while reading: what was filed has its own name by now."""
+        for each in self.batch:
             if each.examined.temp:
                 files.remove(os.path.join(self.parts.storage.incoming, each.examined.temp))
 

@@ -16,6 +16,7 @@ from watcher.core.model import QUARANTINED, Candidate, Fingerprint, Refusal, Ref
 from watcher.core.policy import Drop, Identify
 from watcher.core.route import identify
 from watcher.core.settle import Waiting
+from watcher.io.files import make_folder
 from watcher.io.reserve import Incoming
 from watcher.io.workers import Workers
 from watcher.stages import reading
@@ -133,6 +134,7 @@ class Intake:
             for path, seen, quiet in chosen
         ]
         try:
+            await self.thread(make_folder, self.parts.storage.incoming)
             replies = await self.workers.examine(requests)
             incoming: list[Incoming] = []
             for (path, seen, _), reply in zip(chosen, replies, strict=True):

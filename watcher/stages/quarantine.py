@@ -5,13 +5,14 @@ one entry for each dropped folder and wait for nobody; every other file is an en
 """
 
 import base64
+import errno
 import json
 import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from hashlib import sha256
 
-from watcher.core.errors import ClashError
+from watcher.core.errors import ClashError, storage_error
 from watcher.core.model import Candidate, Fingerprint, Refusal, RefusalCode
 from watcher.core.policy import Drop
 from watcher.io import files, sources
@@ -19,6 +20,8 @@ from watcher.io.registry import SetAside
 from watcher.stages.filing import remove_source
 from watcher.stages.parts import Parts, iso
 from watcher.stages.promise import OTHER_CLASS, Promise
+
+REASON = "reason.json"
 
 
 def put_aside(
@@ -35,9 +38,9 @@ def put_aside(
     files.make_folder(folder)
     target = os.path.join(folder, _name(candidate, shared=shared))
     files.make_folder(os.path.dirname(target))
-    _take_in(drop, candidate, target)
+    again = _take_in(drop, candidate, target)
     files.sync_folders([target])
-    entry = _entry(parts, candidate, refusal, place=place, sop=sop)
+    entry = _entry(parts, candidate, refusal, place=place, sop=sop, again=again)
     _write_reason(folder, entry)
     parts.registry.set_aside(entry)
     parts.receiving.record([], {candidate: candidate.print})
@@ -68,26 +71,36 @@ def _name(candidate: Candidate, *, shared: bool) -> str:
     return path if shared else os.path.basename(path)
 
 
-def _take_in(drop: Drop, candidate: Candidate, target: str) -> None:
-    """The source's bytes under `target`: copied, so that nobody outside can change them."""
+def _take_in(drop: Drop, candidate: Candidate, target: str) -> bool:
+    """The source's bytes under `target`: copied, so that nobody outside can change them.
+
+    Whether they lay there already.
+    """
     temp = files.temporary(target)
     files.remove(temp)
     with sources.parent_of_drop(drop.path, candidate.path) as (folder, name):
         sources.copy_from(folder, name, temp)
+    other = f"{target}.{_mark(candidate.path, candidate.print.mtime_ns)}"
     try:
-        files.place(temp, target)
-    except ClashError:
-        if files.digest(temp) != files.digest(target):
-            files.place(temp, f"{target}.{_mark(candidate.path, candidate.print.mtime_ns)}")
+        for place in (target, other):
+            try:
+                files.place(temp, place)
+            except ClashError:
+                if files.digest(temp) == files.digest(place):
+                    return True
+            else:
+                return False
     finally:
         files.remove(temp)
+    raise storage_error(OSError(errno.EEXIST, "its names are taken"), "setting a file aside")
 
 
 def _entry(
-    parts: Parts, candidate: Candidate, refusal: Refusal, *, place: str, sop: str
+    parts: Parts, candidate: Candidate, refusal: Refusal, *, place: str, sop: str, again: bool
 ) -> SetAside:
     entry_id = os.path.basename(place)
     before = {each.id: each for each in parts.registry.aside(only_open=False)}.get(entry_id)
+    count = _count(parts, place) if again or before is None else before.files + 1
     return SetAside(
         id=entry_id,
         drop=candidate.drop,
@@ -97,9 +110,15 @@ def _entry(
         text=refusal.text,
         hint=refusal.hint or f"watcher find {entry_id}",
         sop=sop,
-        files=(before.files if before else 0) + 1,
+        files=count,
         set_aside=parts.clock.now(),
     )
+
+
+def _count(parts: Parts, place: str) -> int:
+    """The files of an entry, looked at only where the ledger may not have them all."""
+    folder = os.path.join(parts.storage.path("quarantine"), place)
+    return sum(path != REASON and not path.endswith(".new") for path in files.walk(folder))
 
 
 def _write_reason(folder: str, entry: SetAside) -> None:
@@ -116,7 +135,7 @@ def _write_reason(folder: str, entry: SetAside) -> None:
         "set_aside": iso(entry.set_aside),
     }
     text = json.dumps(values, indent=1).encode() + b"\n"
-    files.swap(os.path.join(folder, "reason.json"), text)
+    files.swap(os.path.join(folder, REASON), text)
 
 
 def _say(parts: Parts, entry: SetAside, *, shared: bool) -> None:

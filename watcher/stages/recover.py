@@ -5,21 +5,25 @@ import os
 from collections.abc import Mapping
 
 from watcher.core import life
-from watcher.core.errors import HeldError
+from watcher.core.errors import DocumentError, HeldError, StorageError
 from watcher.core.find import Bound
-from watcher.core.model import SessionKey, Status
+from watcher.core.model import Session, SessionKey, Status
 from watcher.core.policy import Drop, Identify
 from watcher.core.route import identify
 from watcher.io import files
 from watcher.stages import adopt
 from watcher.stages import promise as promises
-from watcher.stages.archive import fulfil, take_up
-from watcher.stages.decide import carry_delete, carry_move, relocate
-from watcher.stages.filing import settle_hands
+from watcher.stages.archive import fulfil, give_up, take_up
+from watcher.stages.decide import carry_move, relocate
+from watcher.stages.decided import note_all
+from watcher.stages.deleting import carry_delete, carry_scans
+from watcher.stages.hands import settle_hands
 from watcher.stages.hop import Hop
 from watcher.stages.parts import Parts
+from watcher.stages.shelves import archive_index
 
 TO_CARRY_ON = (Status.BUILDING, Status.ARCHIVING, Status.MOVING, Status.DELETING)
+OPEN = tuple(sorted(life.OPEN))
 
 
 async def recover(parts: Parts, examine: adopt.Examine, thread: Hop) -> None:
@@ -29,12 +33,13 @@ async def recover(parts: Parts, examine: adopt.Examine, thread: Hop) -> None:
         adopted = await adopt.sessions(parts, examine, thread)
         _say(parts, adopted, "sessions of the tree that the ledger did not know as they are")
     if parts.storage.is_there("archive"):
-        found = await thread(adopt.archive_index, parts)
+        found = await thread(archive_index, parts)
         _say(parts, found, "archived sessions that the index did not know as they are")
     await thread(_rebind, parts)
     if parts.storage.is_there("prearchive"):
         _say(parts, await thread(settle_hands, parts), "files that were being filed")
         _say(parts, await thread(_carry_all, parts), "sessions that were being worked on")
+        await thread(_tell_all, parts)
 
 
 def _say(parts: Parts, count: int, text: str) -> None:
@@ -73,22 +78,45 @@ def _carry_all(parts: Parts) -> int:
                 number += 1
         except HeldError:  # a command is at work on it
             continue
+        except StorageError as error:  # the sessions' stage tries again
+            parts.emit(
+                "session.status",
+                **parts.said(session, before=session.status.value, after="postponed"),
+                error=error,
+            )
     return number
+
+
+def _tell_all(parts: Parts) -> None:
+    """What a crash left unsaid of the sessions that wait for somebody."""
+    for session in parts.ledger.sessions(OPEN):
+        if session.decisions and parts.storage.is_there("history"):
+            note_all(parts, session)
+        parts.announce(session)
 
 
 def carry_on(parts: Parts, session_id: str) -> None:
     """Carry a session that was being worked on to where it was going, or back (spec 9)."""
     session = parts.ledger.session(session_id)
     if session.status is Status.BUILDING:
+        carry_scans(parts, session)
         parts.ledger.move(session_id, life.Event.CUT_OFF_BUILD)
         parts.publish(session_id)
-    elif session.status is Status.ARCHIVING and take_up(parts, session) is None:
-        promise = promises.read(parts.storage.beside(session, "plan.json"))
-        fulfil(parts, promise, parts.clock.monotonic())
+    elif session.status is Status.ARCHIVING:
+        _carry_archive(parts, session)
     elif session.status is Status.MOVING:
         carry_move(parts, session)
     elif session.status is Status.DELETING:
         carry_delete(parts, session)
+
+
+def _carry_archive(parts: Parts, session: Session) -> None:
+    try:
+        if take_up(parts, session) is None:
+            promise = promises.read(parts.storage.beside(session, "plan.json"))
+            fulfil(parts, promise, parts.clock.monotonic())
+    except (promises.OutdatedError, DocumentError) as error:
+        give_up(parts, session, str(error))
 
 
 def reidentify(parts: Parts, drops: Mapping[str, Drop], rules: Identify) -> int:

@@ -1,0 +1,203 @@
+"""`watcher check`."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+from imaging import ask, configure, run_once, told, tree
+
+from watcher.assembly import command_parts
+from watcher.settings import load
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """An installation that has run once, with nothing in it."""
+    config = configure(tmp_path_factory.mktemp("checked"))
+    run_once(config, expected=0)
+    return config
+
+
+def found(capsys, config, *words):
+    """Exit code, and severity by what was looked at; of several lines the gravest."""
+    code, lines = ask(capsys, config, "check", *words)
+    order = ["ok", "warning", "error"]
+    gravest = {}
+    for line in lines:
+        now = gravest.get(line["of"], "ok")
+        gravest[line["of"]] = max(now, line["severity"], key=order.index)
+    return code, gravest
+
+
+def bad(capsys, config):
+    """The lines that are not ok."""
+    code, lines = ask(capsys, config, "check")
+    return code, [line for line in lines if line["severity"] != "ok" and line["of"] != "inotify"]
+
+
+def test_a_sound_installation_is_ok(made, capsys):
+    """Configuration, drops, stores and log are each said to be well; exit 0."""
+    code, severities = found(capsys, made)
+    severities.pop("inotify", None)  # the host's
+    assert code == 0
+    assert set(severities.values()) == {"ok"}
+    assert {"configuration", "drop mri", "drop quiet", "store archive", "log.file"} <= set(
+        severities
+    )
+
+
+def test_before_the_first_start_nothing_is_missing(tmp_path, capsys):
+    """Stores are made at the first start: not missing, and not made by looking."""
+    config = configure(tmp_path)
+    assert bad(capsys, config) == (0, [])
+    assert "is made at the first start" in told(capsys, config, "check")[1]
+    assert not (tmp_path / "imaging").exists()
+
+
+def test_checking_writes_nothing(made, capsys):
+    """No file of drops and stores is changed."""
+    before = tree(made.parent)
+    told(capsys, made, "check")
+    assert tree(made.parent) == before
+
+
+def test_what_this_version_does_not_do_is_a_warning(tmp_path, capsys):
+    """A key that is accepted and not acted on is said; exit 0."""
+    config = configure(tmp_path, more='[metrics]\nlisten = "127.0.0.1:9464"\n')
+    code, lines = bad(capsys, config)
+    assert code == 0
+    assert [(line["severity"], line["of"]) for line in lines] == [("warning", "metrics.listen")]
+
+
+def test_a_missing_drop_is_10(tmp_path, capsys):
+    """Its directory is not there: exit 10, and the command that mends it."""
+    config = configure(tmp_path)
+    (tmp_path / "mri").rmdir()
+    code, (line,) = bad(capsys, config)
+    assert (code, line["of"]) == (10, "drop mri")
+    assert f"mkdir -p {tmp_path}/mri" in line["hint"]
+
+
+def test_a_drop_that_must_be_a_mount_is_10(tmp_path, capsys):
+    """`mount = true` and nothing mounted there."""
+    config = configure(tmp_path)
+    config.write_text(config.read_text().replace('after = "keep"', "mount = true"))
+    code, (line,) = bad(capsys, config)
+    assert (code, line["of"]) == (10, "drop quiet")
+    assert "nothing is mounted" in line["text"]
+
+
+def test_a_faulty_configuration_is_2(tmp_path, capsys):
+    """A configuration that does not load exits 2 with each fault."""
+    config = configure(tmp_path, more='[retention]\nrecepts = "1d"\n')
+    code, said = told(capsys, config, "check")
+    assert code == 2
+    assert "did you mean receipts?" in said
+
+
+def test_a_low_disk_is_a_warning(tmp_path, capsys):
+    """Less free than the reserve: work will pause; exit 0."""
+    config = configure(tmp_path)
+    config.write_text(config.read_text().replace('"1MiB"', '"900000TiB"'))
+    run_once(config, expected=3)
+    code, lines = bad(capsys, config)
+    assert code == 0
+    assert {line["severity"] for line in lines} == {"warning"}
+    assert len(lines) == 6
+
+
+@pytest.fixture
+def own(tmp_path):
+    """An installation of this test's own that has run once."""
+    config = configure(tmp_path)
+    run_once(config, expected=0)
+    return config
+
+
+def test_a_missing_store_is_10_and_accepted_when_meant(own, capsys):
+    """A store without its marker is missing until --accept takes it; then `run` takes it too."""
+    shutil.rmtree(own.parent / "imaging" / "history")
+    code, (line,) = bad(capsys, own)
+    assert (code, line["of"]) == (10, "store history")
+    assert "watcher check --accept" in line["hint"]
+    code, severities = found(capsys, own, "--accept")
+    assert (code, severities["store history"]) == (0, "ok")
+    run_once(own, expected=0)
+
+
+def test_a_foreign_store_is_10_and_accepted_when_meant(own, capsys):
+    """The marker of another installation is no marker of ours, until it is taken."""
+    marker = own.parent / "imaging" / "archive" / ".watcher-store"
+    ours = marker.read_text()
+    marker.write_text("f" * 32)
+    assert bad(capsys, own)[0] == 10
+    assert marker.read_text() == "f" * 32
+    assert found(capsys, own, "--accept")[0] == 0
+    assert marker.read_text() == ours
+
+
+def test_a_store_somebody_else_works_on_is_not_taken(own, capsys):
+    """Another installation's daemon holds the store: refused with 4, nothing changed."""
+    marker = own.parent / "imaging" / "archive" / ".watcher-store"
+    marker.write_text("f" * 32)
+    script = (
+        "import sys\nfrom watcher.io.lease import lock_store\n"
+        "lock_store(sys.argv[1]); print('held', flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", script, str(marker)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"held\n"
+        code, _ = told(capsys, own, "check", "--accept")
+        process.stdin.close()
+    assert (code, marker.read_text()) == (4, "f" * 32)
+
+
+def test_a_lost_state_is_a_warning(own, capsys):
+    """The ledger is an index: the next start makes a new one."""
+    shutil.rmtree(own.parent / "imaging" / "state")
+    code, (line,) = bad(capsys, own)
+    assert (code, line["severity"], line["of"]) == (0, "warning", "store state")
+
+
+def test_a_mount_that_went_is_10_until_accepted(own, capsys):
+    """A drop that was a mount point when last seen and is not now; --accept forgets that."""
+    with command_parts(load(str(own))) as parts:
+        parts.ledger.remember("mount/mri", "nfs4 server:/export")
+    code, (line,) = bad(capsys, own)
+    assert (code, line["of"]) == (10, "drop mri")
+    assert "nfs4 server:/export was mounted there" in line["text"]
+    run_once(own, expected=10)
+    assert found(capsys, own, "--accept")[0] == 0
+    run_once(own, expected=0)
+
+
+def test_there_is_nothing_to_accept_before_the_first_start(tmp_path, capsys):
+    """Without any store --accept is a mistake: exit 2, nothing made."""
+    config = configure(tmp_path)
+    assert told(capsys, config, "check", "--accept")[0] == 2
+    assert not (tmp_path / "imaging").exists()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may do everything")
+def test_what_may_not_be_read_or_written_is_said(own, capsys):
+    """A drop that is closed: an error of the set-up, exit 2; one that is read-only: a warning."""
+    drop = own.parent / "mri"
+    try:
+        drop.chmod(0o555)
+        code, (line,) = bad(capsys, own)
+        assert (code, line["severity"], line["of"]) == (0, "warning", "drop mri")
+        drop.chmod(0)
+        code, lines = bad(capsys, own)
+        assert (code, lines[0]["severity"]) == (2, "error")
+    finally:
+        drop.chmod(0o755)
+
+
+def test_a_log_that_can_not_be_written_is_a_warning(tmp_path, capsys):
+    """The daemon goes on with stdout; the folder that is missing is named."""
+    config = configure(tmp_path)
+    config.write_text(config.read_text().replace("/watcher.jsonl", "/none/watcher.jsonl"))
+    code, (line,) = bad(capsys, config)
+    assert (code, line["severity"], line["of"]) == (0, "warning", "log.file")

@@ -1,0 +1,142 @@
+"""`watcher status`."""
+
+import statistics
+import subprocess
+import sys
+import time
+
+import pytest
+from imaging import ask, configure, installation, told
+
+from watcher.assembly import command_parts
+from watcher.io.lease import lock_store
+from watcher.io.stores import KINDS, Storage
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    return installation(tmp_path_factory)
+
+
+@pytest.fixture
+def running(made):
+    """The lock a daemon holds, held by a process of its own."""
+    script = (
+        "import sys\nfrom watcher.io.lease import lock_store\n"
+        "lock_store(sys.argv[1]); print('held', flush=True); sys.stdin.read()"
+    )
+    marker = Storage(made.settings.stores).marker("state")
+    command = [sys.executable, "-c", script, marker]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"held\n"
+        yield
+        process.stdin.close()
+
+
+def beat(made, ago):
+    """Make the last heartbeat one of so many seconds ago."""
+    with command_parts(made.settings) as parts:
+        parts.ledger.remember("heartbeat", str(time.time() - ago))
+
+
+def test_the_document_tells_how_everything_stands(made, capsys):
+    """Daemon, drops, stores, sessions by status, what is open, what is in quarantine."""
+    code, found = ask(capsys, made.config, "status")
+    assert code == 0
+    assert found["running"] is False
+    assert found["sessions"] == {"READY": 1, "CONFLICT": 2, "ARCHIVED": 1}
+    assert [(one["name"], one["available"]) for one in found["drops"]] == [
+        ("mri", True),
+        ("quiet", True),
+    ]
+    assert [one["store"] for one in found["stores"]] == list(KINDS)
+    assert all(one["available"] and one["free"] > 0 for one in found["stores"])
+    assert sorted(one["code"] for one in found["quarantine"]) == ["missing-uid", "not-dicom"]
+
+
+def test_every_open_condition_has_a_hint(made, capsys):
+    """What is open says since when and what to do."""
+    _, found = ask(capsys, made.config, "status")
+    assert {one["event"] for one in found["conditions"]} == {
+        *("session.conflict", "file.quarantined", "file.stuck"),
+    }
+    assert all(one["hint"] and one["since"].endswith("Z") for one in found["conditions"])
+    conflict = next(one for one in found["conditions"] if made.conflict in one["key"])
+    assert conflict["hint"] == f"watcher show {made.conflict}"
+
+
+def test_people_read_the_same(made, capsys):
+    """The page for people names drops, stores, open conditions and entries."""
+    _, said = told(capsys, made.config, "status")
+    for word in ("not running", "2 CONFLICT", "mri", "prearchive", "file.stuck", "not-dicom"):
+        assert word in said
+
+
+def test_health_without_a_daemon_is_12(made, capsys):
+    """Nobody holds the stores: not running, exit 12, and the sentence says so."""
+    assert told(capsys, made.config, "status", "--health") == (12, "the daemon is not running\n")
+
+
+def test_health_with_a_fresh_heartbeat_is_0(made, running, capsys):
+    """A daemon holds the stores and its heart beat lately."""
+    beat(made, 1)
+    assert told(capsys, made.config, "status", "--health") == (0, "healthy\n")
+    _, found = ask(capsys, made.config, "status")
+    assert (found["running"], found["healthy"]) == (True, True)
+
+
+@pytest.mark.parametrize(("ago", "expected"), [(170, 0), (190, 12)])
+def test_health_is_lost_after_three_heartbeats(made, running, capsys, ago, expected):
+    """Older than three times log.heartbeat (60 s): stalled, exit 12."""
+    beat(made, ago)
+    code, found = ask(capsys, made.config, "status", "--health")
+    assert code == expected
+    assert found["healthy"] is (expected == 0)
+
+
+def test_before_the_first_start(tmp_path, capsys):
+    """Nothing has run yet: a listing all the same, and not healthy."""
+    config = configure(tmp_path)
+    code, found = ask(capsys, config, "status")
+    assert (code, found["has_run"], found["sessions"]) == (0, False, {})
+    assert told(capsys, config, "status", "--health")[0] == 12
+    assert "not made yet" in told(capsys, config, "status")[1]
+    assert not (tmp_path / "imaging").exists()
+
+
+def test_a_drop_that_is_away_is_said(tmp_path, capsys):
+    """A drop whose directory is gone is not available."""
+    config = configure(tmp_path)
+    (tmp_path / "mri").rmdir()
+    _, found = ask(capsys, config, "status")
+    assert {one["name"]: one["available"] for one in found["drops"]} == {
+        "mri": False,
+        "quiet": True,
+    }
+
+
+def test_asking_takes_no_lock_a_daemon_wants(made, capsys):
+    """After `status` the stores can be locked by a daemon."""
+    import os
+
+    told(capsys, made.config, "status")
+    os.close(lock_store(Storage(made.settings.stores).marker("state")))
+
+
+def test_it_answers_fast(made):
+    """`--help` takes less than its libraries take to import; `status` less than 2.5 times that.
+
+    Ratios of medians, for a machine that others use too.
+    """
+
+    def median(*command):
+        took = []
+        for _ in range(3):
+            began = time.perf_counter()
+            subprocess.run([sys.executable, *command], check=True, capture_output=True)
+            took.append(time.perf_counter() - began)
+        return statistics.median(took)
+
+    libraries = median("-c", "import cyclopts, pydantic, sqlalchemy, structlog, rich.table")
+    assert median("-m", "watcher", "--help") < libraries
+    assert median("-m", "watcher", "status", "--config", str(made.config)) < 2.5 * libraries

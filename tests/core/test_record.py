@@ -1,0 +1,89 @@
+"""A session survives being written down and read again."""
+
+import json
+from dataclasses import fields
+
+from filed import session
+from hypothesis import given
+from hypothesis import strategies as st
+
+from watcher.core.model import Decision, Finding, Session, Severity, Status
+from watcher.core.record import (
+    decision_of,
+    decision_values,
+    finding_of,
+    finding_values,
+    session_of,
+    session_values,
+)
+
+text = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+plain = st.dictionaries(text, st.integers() | text | st.none() | st.booleans(), max_size=3)
+pairs = st.none() | st.tuples(st.none() | text, text)
+findings = st.builds(
+    Finding,
+    code=text,
+    xnat=st.lists(st.integers(0, 30), max_size=2).map(tuple),
+    severity=st.sampled_from(Severity),
+    text=text,
+    scope=text,
+    incoming=plain,
+    archived=plain,
+    evidence=plain,
+    resolve=st.lists(text, max_size=2).map(tuple),
+)
+decisions = st.builds(
+    Decision,
+    when=st.floats(0, 2e9),
+    who=text,
+    command=text,
+    reason=text,
+    passed=st.lists(text, max_size=2).map(tuple),
+    study=text,
+    key_from=pairs,
+    key_to=pairs,
+    subject=text,
+)
+sessions = st.builds(
+    session,
+    project=st.none() | text,
+    status=st.sampled_from(Status),
+    generation=st.integers(0, 9),
+    revision=st.integers(0, 9),
+    auto_archive=st.none() | st.booleans(),
+    hold_auto=st.booleans(),
+    drops=st.lists(text, max_size=2).map(tuple),
+    origins=st.dictionaries(text, text, max_size=2),
+    scan_ids=st.dictionaries(text, text, max_size=2),
+    target=st.none() | st.tuples(st.none() | text, text, text),
+    error=text,
+    findings=st.lists(findings, max_size=2).map(tuple),
+    decisions=st.lists(decisions, max_size=2).map(tuple),
+)
+
+
+@given(sessions)
+def test_session_there_and_back(row):
+    """What `LABEL.json` holds gives the same session, every field of it."""
+    assert row == session_of(json.loads(json.dumps(session_values(row))))
+
+
+@given(findings)
+def test_finding_there_and_back(row):
+    """A finding shown as JSON is the same finding."""
+    assert row == finding_of(json.loads(json.dumps(finding_values(row))))
+
+
+@given(decisions)
+def test_decision_there_and_back(row):
+    """A decision read from its line is the same decision."""
+    assert row == decision_of(json.loads(json.dumps(decision_values(row))))
+
+
+def test_every_field():
+    """No field of a session, finding or decision is left out of its record."""
+    finding = Finding("x", (), Severity.INFO, "", "session")
+    decision = Decision(0.0, "", "", "")
+    shown = [session_values(session()), finding_values(finding), decision_values(decision)]
+    for kind, values in zip((Session, Finding, Decision), shown, strict=True):
+        assert {each.name for each in fields(kind)} == set(values)

@@ -1,0 +1,150 @@
+"""Conditions are said once at raise and once at clear, across restarts (spec 12)."""
+
+import json
+
+import pytest
+from sqlalchemy import select, text
+
+from watcher.core.errors import FullError
+from watcher.io import tables
+from watcher.io.ledger import Ledger
+from watcher.io.said import Conditions, Outbox
+
+KEY = "file/mri/1"
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    opened = Ledger.open(str(tmp_path))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def said():
+    return []
+
+
+@pytest.fixture
+def conditions(ledger, said):
+    """Makes the conditions as a start does; what they say is in `said`."""
+
+    def made():
+        return Conditions(ledger, lambda event, **fields: said.append((event, fields)))
+
+    return made
+
+
+def test_once(conditions, said):
+    """A condition is said at its first raise and at its first clear, and not between or after."""
+    found = conditions()
+    raised = [found.raise_("file.stuck", KEY, 1.0, path=b"a") for _ in range(3)]
+    cleared = [found.clear("file.released", KEY) for _ in range(3)]
+    assert ([True, False, False], [True, False, False]) == (raised, cleared)
+    assert said == [("file.stuck", {"key": KEY, "path": b"a"}), ("file.released", {"key": KEY})]
+
+
+def test_again(conditions, said):
+    """What was cleared may be raised anew."""
+    found = conditions()
+    for _ in range(2):
+        found.raise_("file.stuck", KEY, 1.0)
+        found.clear("file.released", KEY)
+    assert len(said) == 4
+
+
+def test_across_restarts(conditions, said):
+    """A restart repeats nothing, and clears what an earlier run raised."""
+    conditions().raise_("file.stuck", KEY, 1.0)
+    again = conditions()
+    assert not again.raise_("file.stuck", KEY, 2.0)
+    assert (True, {KEY: "file.stuck"}) == (again.is_raised(KEY), again.open())
+    assert again.clear("file.released", KEY)
+    assert (False, {}) == (conditions().is_raised(KEY), conditions().open())
+    assert [event for event, _ in said] == ["file.stuck", "file.released"]
+
+
+def test_changed(conditions, said):
+    """Another condition with the same key is news: a CONFLICT that became an ERROR."""
+    found = conditions()
+    assert found.raise_("session.conflict", KEY, 1.0)
+    assert found.raise_("session.error", KEY, 2.0)
+    assert {KEY: "session.error"} == conditions().open()
+
+
+def test_refresh(conditions):
+    """What another process raised or cleared is known after a look."""
+    daemon, command = conditions(), conditions()
+    command.raise_("file.stuck", KEY, 1.0)
+    assert not daemon.is_raised(KEY)
+    daemon.refresh()
+    assert daemon.is_raised(KEY)
+
+
+def test_fields(conditions, ledger):
+    """What was said stands in the ledger with its fields, for the listings; bytes as text."""
+    fields = {"path": b"caf\xe9", "codes": ["a"], "bytes": 3, "status": {1}}
+    conditions().raise_("file.stuck", KEY, 1.5, **fields)
+    with ledger.read() as tx:
+        row = tx.execute(select(tables.condition)).one()
+    kept = {"path": "caf\udce9", "codes": ["a"], "bytes": 3, "status": "{1}"}
+    assert (KEY, "file.stuck", 1.5, kept) == (
+        row.key,
+        row.event,
+        row.raised,
+        json.loads(row.fields),
+    )
+
+
+def test_full(conditions, ledger, said):
+    """What can't be kept is not said, raised or cleared: the next try says it."""
+    found = conditions()
+    found.raise_("file.stuck", KEY, 1.0)
+    with ledger.write() as tx:
+        size = tx.execute(text("PRAGMA page_count")).scalar()
+        tx.execute(text(f"PRAGMA max_page_count = {size}"))
+    with pytest.raises(FullError):
+        found.raise_("storage.low", "low/state", 2.0, text="x" * 100_000)
+    assert not found.is_raised("low/state")
+    with ledger.write() as tx:
+        tx.execute(text("PRAGMA max_page_count = 100000"))
+    assert found.raise_("storage.low", "low/state", 2.0, text="x" * 100_000)
+    assert [event for event, _ in said] == ["file.stuck", "storage.low"]
+
+
+def test_clear_fails(conditions, ledger, said):
+    """A clear that the ledger refuses leaves the condition raised: it can be cleared later."""
+    found = conditions()
+    found.raise_("file.stuck", KEY, 1.0)
+    with ledger.write() as tx:
+        refuse = "BEGIN SELECT RAISE(ABORT, 'no'); END"
+        tx.execute(text(f"CREATE TRIGGER no BEFORE DELETE ON condition {refuse}"))
+    with pytest.raises(Exception, match="the ledger: no"):
+        found.clear("file.released", KEY)
+    assert found.is_raised(KEY)
+    with ledger.write() as tx:
+        tx.execute(text("DROP TRIGGER no"))
+    assert found.clear("file.released", KEY)
+    assert [event for event, _ in said] == ["file.stuck", "file.released"]
+
+
+def test_outbox(ledger):
+    """Lines wait in order until they are said; those that came meanwhile still wait."""
+    outbox = Outbox(ledger)
+    for line in ("one", "two"):
+        outbox.put(line)
+    waiting = outbox.waiting()
+    outbox.put("three")
+    outbox.said([number for number, _ in waiting])
+    assert ["one", "two"] == [line for _, line in waiting]
+    assert ["three"] == [line for _, line in outbox.waiting()]
+
+
+def test_outbox_many(ledger):
+    """However many lines a command left, they can be said: SQLite's lists have an end."""
+    outbox = Outbox(ledger)
+    rows = [{"line": str(number)} for number in range(40_000)]
+    with ledger.write() as tx:
+        tx.execute(tables.outbox.insert(), rows)
+    outbox.said([number for number, _ in outbox.waiting()])
+    assert outbox.waiting() == []

@@ -1,0 +1,260 @@
+"""One drop's stage, with real readers: what is filed, what waits, what is refused."""
+
+import errno
+import os
+from dataclasses import replace
+
+import anyio
+import pytest
+from makers import make_dicom
+
+from watcher.core.errors import StorageError
+from watcher.core.model import Status
+from watcher.io.workers import Workers
+from watcher.stages.recover import recover
+from watcher.stages.sessions import Sessions
+
+
+@pytest.fixture
+async def workers():
+    async with Workers.open(count=2) as pool:
+        yield pool
+
+
+async def until(intake, reached):
+    """Step the stage until something holds; fails after a while."""
+    with anyio.fail_after(30):
+        while not reached():
+            await intake.step()
+            await intake.bell.wait(intake.looker.next_due() - intake.parts.clock.monotonic())
+
+
+async def test_a_settled_file_is_filed(bench, workers):
+    """A file that is quiet and whole ends in a RECEIVING session, its source gone."""
+    intake = bench.intake(workers)
+    path = make_dicom(os.path.join(bench.drop.path, "a"))
+    await until(intake, lambda: intake.tally.filed)
+    (session,) = bench.parts.ledger.sessions()
+    assert ("P1", Status.RECEIVING) == (session.project, session.status)
+    assert not os.path.exists(path)
+    assert 1 == len(bench.parts.ledger.instances(session.id))
+
+
+async def test_a_growing_file_is_not_taken(bench, workers):
+    """While a file changes between looks it is not read."""
+    intake = bench.intake(workers)
+    path = os.path.join(bench.drop.path, "a")
+    make_dicom(path)
+    for _ in range(5):
+        await intake.step()
+        os.utime(path)
+        intake.looker.hint(b"a")
+    assert 0 == intake.tally.filed
+    await until(intake, lambda: intake.tally.filed)
+
+
+async def test_a_hint_alone_is_enough(bench, workers):
+    """A file is found by its hint, long before the next full look."""
+    intake = bench.intake(workers)
+    await intake.step()
+    make_dicom(os.path.join(bench.drop.path, "a"))
+    intake.hint(b"a")
+    await until(intake, lambda: intake.tally.filed)
+    assert intake.looker.next_full - bench.parts.clock.monotonic() > 0
+
+
+async def test_an_ignored_name_is_no_input_even_when_hinted(bench, workers):
+    """`x.part` is never taken, whatever an event says; renamed, it is."""
+    intake = bench.intake(workers)
+    make_dicom(os.path.join(bench.drop.path, "x.part"))
+    intake.hint(b"x.part")
+    await intake.step()
+    assert 0 == len(intake.settler)
+    os.rename(os.path.join(bench.drop.path, "x.part"), os.path.join(bench.drop.path, "x"))
+    intake.hint(b"x")
+    await until(intake, lambda: intake.tally.filed)
+
+
+async def test_a_new_directory_is_looked_at_again(bench, workers):
+    """What appears in a new directory after its event is found within seconds."""
+    intake = bench.intake(workers)
+    await intake.step()
+    os.mkdir(os.path.join(bench.drop.path, "d"))
+    intake.hint(b"d")
+    await intake.step()
+    make_dicom(os.path.join(bench.drop.path, "d", "a"))
+    await until(intake, lambda: intake.tally.filed)
+
+
+async def test_a_torn_file_holds_and_is_said_stuck_once(bench, workers):
+    """A torn file waits; after `stuck_after` it is said once, and released when it goes."""
+    drop = replace(bench.drop, stuck_after=0.3)
+    intake = bench.intake(workers, drop=drop)
+    path = make_dicom(os.path.join(drop.path, "a"))
+    os.truncate(path, os.path.getsize(path) - 5)
+    await until(intake, lambda: bench.events("file.stuck"))
+    (stuck,) = bench.events("file.stuck")
+    assert "torn" == stuck["code"]
+    assert set() == intake.settler.holding_folders()
+    os.unlink(path)
+    intake.hint(None)
+    await until(intake, lambda: bench.events("file.released"))
+    assert 1 == len(bench.events("file.stuck"))
+
+
+async def test_an_archive_file_waits(bench, workers):
+    """A .zip is not set aside: this version does not unpack it, and says so."""
+    intake = bench.intake(workers)
+    with open(os.path.join(bench.drop.path, "visit.zip"), "wb") as file:
+        file.write(b"PK\3\4 and more")
+    await until(intake, lambda: bench.events("file.waiting"))
+    assert "unpacks none" in bench.events("file.waiting")[0]["text"]
+    assert os.path.exists(os.path.join(bench.drop.path, "visit.zip"))
+
+
+async def test_low_disk_pauses_intake(bench, workers):
+    """Nothing is taken while the prearchive's disk is low; it goes on when there is room."""
+    low = True
+    intake = bench.intake(workers, low=lambda: low)
+    make_dicom(os.path.join(bench.drop.path, "a"))
+    for _ in range(3):
+        await intake.step()
+        await intake.bell.wait(0.1)
+    assert 0 == intake.tally.filed
+    low = False
+    await until(intake, lambda: intake.tally.filed)
+
+
+async def test_a_missing_prearchive_pauses_intake(bench, workers):
+    """Without the store's marker nothing is read or written."""
+    marker = bench.parts.storage.marker("prearchive")
+    os.rename(marker, f"{marker}.away")
+    intake = bench.intake(workers)
+    make_dicom(os.path.join(bench.drop.path, "a"))
+    await intake.step()
+    assert 0 == len(intake.settler)
+    os.rename(f"{marker}.away", marker)
+    intake.hint(None)
+    await until(intake, lambda: intake.tally.filed)
+
+
+async def test_another_file_system_means_a_copy(bench, workers):
+    """Where a link can't be made the file is read again and copied."""
+    if os.stat("/dev/shm").st_dev == os.stat(bench.drop.path).st_dev:
+        pytest.skip("/dev/shm is not another file system here")
+    import tempfile
+
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        drop = replace(bench.drop, path=folder)
+        intake = bench.intake(workers, drop=drop)
+        make_dicom(os.path.join(folder, "a"))
+        await until(intake, lambda: intake.tally.filed)
+        assert [] == os.listdir(folder)
+        assert [] == os.listdir(bench.parts.storage.incoming)
+
+
+async def test_emptied_directories_go_once_quiet(bench, workers):
+    """Directories the stage emptied are removed after `inactivity`; others stay."""
+    drop = replace(bench.drop, inactivity=0.1)
+    intake = bench.intake(workers, drop=drop)
+    os.makedirs(os.path.join(drop.path, "a", "b"))
+    os.makedirs(os.path.join(drop.path, "empty"))
+    make_dicom(os.path.join(drop.path, "a", "b", "x"))
+    await until(intake, lambda: intake.tally.filed)
+    with anyio.fail_after(30):
+        while os.path.exists(os.path.join(drop.path, "a")):
+            intake.hint(b"empty")
+            await intake.step()
+            await intake.bell.wait(0.05)
+    assert ["empty"] == os.listdir(drop.path)
+
+
+async def test_a_fault_of_the_machine_is_tried_again(bench, workers):
+    """A file the ledger could not take is not lost: it is filed at the next try."""
+    intake = bench.intake(workers)
+    real = intake.filer
+
+    class Failing:
+        def file(self, drop, batch):
+            intake.filer = real
+            raise StorageError("the ledger: disk I/O error", number=errno.EIO)
+
+    intake.filer = Failing()
+    make_dicom(os.path.join(bench.drop.path, "a"))
+    await until(intake, lambda: bench.events("file.waiting"))
+    assert "machine" == bench.events("file.waiting")[0]["code"]
+    (waiting,) = intake.waiting()
+    assert "machine" == waiting.reason
+    os.utime(os.path.join(bench.drop.path, "a"))
+    intake.hint(b"a")
+    await until(intake, lambda: intake.tally.filed)
+
+
+class TestSessions:
+    """The sessions' stage beside one drop."""
+
+    async def test_a_quiet_session_is_built_and_archived(self, bench, workers):
+        """After inactivity and a complete look it is archived by itself."""
+        intake = bench.intake(workers)
+        sessions = Sessions(bench.parts, {"mri": intake})
+        make_dicom(os.path.join(bench.drop.path, "a"))
+        await until(intake, lambda: intake.tally.filed)
+        await sessions.round()
+        assert [] == bench.events("session.rebuilt")
+        intake.hint(None)
+        await intake.step()
+        bench.parts.clock.ahead += 10
+        await sessions.round()
+        assert 1 == len(bench.events("session.archived"))
+        assert [] == bench.parts.ledger.sessions()
+
+    async def test_a_pending_neighbour_holds_it(self, bench, workers):
+        """A file still arriving in the same directory holds the session until `max_open`."""
+        intake = bench.intake(workers)
+        sessions = Sessions(bench.parts, {"mri": intake})
+        make_dicom(os.path.join(bench.drop.path, "a"))
+        torn = make_dicom(os.path.join(bench.drop.path, "b"), sop="1.2.3.1.2")
+        os.truncate(torn, os.path.getsize(torn) - 5)
+        await until(intake, lambda: intake.tally.filed and bench.events("file.waiting"))
+        intake.hint(None)
+        await intake.step()
+        bench.parts.clock.ahead += 10
+        await sessions.round()
+        assert [] == bench.events("session.rebuilt")
+        bench.parts.clock.ahead += bench.parts.rules.max_open
+        await sessions.round()
+        assert 1 == len(bench.events("session.rebuilt"))
+
+    async def test_a_held_session_is_put_off(self, bench, workers):
+        """While somebody else holds its lease a session is left alone, then worked on."""
+        intake = bench.intake(workers)
+        sessions = Sessions(bench.parts, {"mri": intake})
+        make_dicom(os.path.join(bench.drop.path, "a"))
+        await until(intake, lambda: intake.tally.filed)
+        (session,) = bench.parts.ledger.sessions()
+        with bench.parts.leases.hold(bench.parts.keys(session), 0.0):
+            await sessions.round(idle=True)
+            assert Status.RECEIVING is bench.parts.ledger.session(session.id).status
+        with anyio.fail_after(30):
+            while bench.parts.ledger.sessions():
+                await sessions.round(idle=True)
+                await sessions.bell.wait(0.2)
+        assert Status.ARCHIVED is bench.parts.ledger.session(session.id).status
+
+    async def test_a_start_sweeps_and_carries_on(self, bench, workers):
+        """Left-over copies are swept, and a build that was cut off is RECEIVING again."""
+        from watcher.core.life import Event
+        from watcher.stages.hop import Hop
+
+        intake = bench.intake(workers)
+        make_dicom(os.path.join(bench.drop.path, "a"))
+        await until(intake, lambda: intake.tally.filed)
+        (session,) = bench.parts.ledger.sessions()
+        bench.parts.ledger.move(session.id, Event.IDLE)
+        os.makedirs(bench.parts.storage.incoming, exist_ok=True)
+        with open(os.path.join(bench.parts.storage.incoming, "x.part"), "wb"):
+            pass
+        await recover(bench.parts, workers.examine, Hop(1))
+        assert Status.RECEIVING is bench.parts.ledger.session(session.id).status
+        assert [] == os.listdir(bench.parts.storage.incoming)
+        assert bench.events("daemon.recovered")

@@ -1,0 +1,56 @@
+"""What the README promises is what there is."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from watcher.cli import COMMANDS
+from watcher.core.events import EVENTS
+from watcher.settings import parse
+
+README = Path(__file__).parents[1] / "README.md"
+TWO_COMMANDS = """
+```
+python3 -m venv .venv && .venv/bin/pip install -q . && .venv/bin/watcher demo
+python3 -m venv .venv && .venv/bin/pip install -q '.[test]' && .venv/bin/pytest
+```
+"""
+
+
+@pytest.fixture(scope="module")
+def text():
+    return README.read_text(encoding="utf-8")
+
+
+def test_the_first_screen_has_the_two_commands(text):
+    """The first code a reader meets is what CI runs on a clean copy."""
+    assert text.index("```") == text.index(TWO_COMMANDS) + 1
+
+
+def test_every_configuration_in_it_loads(text):
+    """Each block of TOML is a whole configuration, and asks for nothing this version lacks."""
+    blocks = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    assert blocks
+    for block in blocks:
+        assert parse(block, "/etc/watcher/watcher.toml").not_yet == ()
+
+
+def test_the_table_of_events_is_the_catalogue_s(text):
+    """Every warning and error of the catalogue, with its level, who acts, what to do, its end."""
+    rows = re.findall(
+        r"^\| `([a-z.]+)` \| (warning|error) \| (\w+) \| (.*?) \| ?(.*?) ?\|$", text, re.MULTILINE
+    )
+    expected = {
+        (one.name, one.level, one.who, one.todo, ", ".join(f"`{n}`" for n in one.cleared_by))
+        for one in EVENTS.values()
+        if one.level in {"warning", "error"}
+    }
+    assert expected == set(rows)
+
+
+def test_it_names_every_command(text):
+    """The list of commands is the program's."""
+    section = text.partition("## Commands and exit codes\n")[2].partition("Each has")[0]
+    named = set(re.findall(r"`([a-z]+)`", section))
+    assert set(COMMANDS) == named

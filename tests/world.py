@@ -1,0 +1,186 @@
+"""A whole installation in a directory of its own: configuration, drop, stores, the real program."""
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+from lxml import etree
+
+from watcher.cli import call
+
+CAT = "{http://nrg.wustl.edu/catalog}"
+XNAT = "{http://nrg.wustl.edu/xnat}"
+
+
+class World:
+    """Files in `drop`, stores below `root`, and the program run on them."""
+
+    def __init__(
+        self,
+        base,
+        *,
+        project="P1",
+        drop_lines=(),
+        extra="",
+        settle="100ms",
+        inactivity="1s",
+        level="debug",
+    ):
+        self.base = Path(base)
+        self.drop = self.base / "drop"
+        self.root = self.base / "store"
+        self.config = self.base / "watcher.toml"
+        self.drop.mkdir(parents=True, exist_ok=True)
+        lines = [
+            "[storage]",
+            f'root = "{self.root}"',
+            'reserve = "1MiB"',
+            "[[drop]]",
+            f'path = "{self.drop}"',
+            'name = "mri"',
+            f'settle = "{settle}"',
+            f'inactivity = "{inactivity}"',
+            'rescan_interval = "1s"',
+            *([f'project = "{project}"'] if project else []),
+            *drop_lines,
+            "[log]",
+            'identifiers = "plain"',
+            f'level = "{level}"',
+            extra,
+        ]
+        self.config.write_text("\n".join(lines))
+
+    def watcher(self, *arguments):
+        """A command line in this process: its exit code and what it printed."""
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):
+            code = call([*arguments, "--config", str(self.config)])
+        return code, out.getvalue()
+
+    def json(self, *arguments):
+        """A command's `--json` document, and its exit code."""
+        code, text = self.watcher(*arguments, "--json")
+        return json.loads(text), code
+
+    def once(self):
+        """`watcher run --once`: its exit code and its events."""
+        code, text = self.watcher("run", "--once")
+        return code, [json.loads(line) for line in text.splitlines()]
+
+    def daemon(self, **environment):
+        """`watcher run`, as a process of its own."""
+        return Daemon(self, environment)
+
+    @property
+    def sessions(self):
+        """What `watcher sessions --json` lists, by label."""
+        found, _ = self.json("sessions")
+        return {each["label"]: each for each in found}
+
+    def archived(self):
+        """Every file the archive's catalogs list, by label and path, with its MD5; checked."""
+        found = {}
+        for catalog in sorted((self.root / "archive").rglob("*_catalog.xml")):
+            label = catalog.relative_to(self.root / "archive").parts[2]
+            for entry in etree.parse(str(catalog)).iter(f"{CAT}entry"):
+                path = catalog.parent / entry.get("URI")
+                digest = md5(path)
+                assert digest == entry.get("digest"), path
+                found[label, str(path.relative_to(catalog.parents[3]))] = digest
+        return found
+
+    def uncatalogued(self):
+        """Instances in the archive that no catalog lists."""
+        listed = {
+            str(catalog.parent / entry.get("URI"))
+            for catalog in (self.root / "archive").rglob("*_catalog.xml")
+            for entry in etree.parse(str(catalog)).iter(f"{CAT}entry")
+        }
+        return sorted({str(p) for p in (self.root / "archive").rglob("*.dcm")} - listed)
+
+    def left(self):
+        """What lies in the drop still, files only."""
+        return sorted(str(p.relative_to(self.drop)) for p in self.drop.rglob("*") if p.is_file())
+
+    def prearchive(self):
+        """Files in the prearchive, but for the store's own."""
+        return sorted(
+            str(p.relative_to(self.root / "prearchive"))
+            for p in (self.root / "prearchive").rglob("*")
+            if p.is_file() and p.name != ".watcher-store"
+        )
+
+
+class Daemon:
+    """A running daemon, its lines read as they come."""
+
+    def __init__(self, world, environment):
+        self.events = []
+        self._more = threading.Condition()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "watcher", "run", "--config", str(world.config)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **environment},
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self):
+        for line in self.process.stdout:
+            with self._more:
+                self.events.append(json.loads(line))
+                self._more.notify_all()
+
+    def wait_for(self, event, count=1, timeout=30.0, **fields):
+        """The first `count` events of this name with these fields; fails after `timeout` s."""
+
+        def found():
+            return [
+                each
+                for each in self.events
+                if each["event"] == event and fields.items() <= each.items()
+            ]
+
+        with self._more:
+            self._more.wait_for(lambda: len(found()) >= count, timeout)
+            hits = found()
+        assert len(hits) >= count, f"{len(hits)} of {count} {event}: {self.events[-20:]}"
+        return hits[:count]
+
+    def stop(self, number=signal.SIGTERM, timeout=20.0):
+        """Send a signal; gives the exit code and how long it took, in seconds."""
+        began = time.monotonic()
+        self.process.send_signal(number)
+        code = self.process.wait(timeout)
+        took = time.monotonic() - began
+        self._reader.join(timeout)
+        self.errors = self.process.stderr.read()
+        self.process.stdout.close()
+        self.process.stderr.close()
+        return code, took
+
+    def __enter__(self):
+        self.wait_for("daemon.ready")
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.stop(signal.SIGKILL)
+        if not self.process.stdout.closed:
+            self.process.stdout.close()
+            self.process.stderr.close()
+
+
+def md5(path):
+    """A file's MD5."""
+    return hashlib.md5(Path(path).read_bytes()).hexdigest()

@@ -1,0 +1,274 @@
+"""`watcher check`."""
+
+import os
+import shlex
+from collections.abc import Iterator
+from typing import Annotated, Final
+
+from cyclopts import Parameter
+
+from watcher.assembly import open_storage
+from watcher.commands.options import PLAIN, Common
+from watcher.commands.output import print_json, print_table
+from watcher.core.errors import (
+    ConfigurationError,
+    MissingPlaceError,
+    RefusedError,
+    StorageError,
+)
+from watcher.core.policy import Drop
+from watcher.core.units import format_size
+from watcher.io import files
+from watcher.io.lease import is_locked
+from watcher.io.ledger import NAME, Ledger
+from watcher.io.lookup import MOUNT, Lookup, is_linkable
+from watcher.io.mounts import Mount, free, is_network, mount_of, read_mounts
+from watcher.io.stores import KINDS, Storage
+from watcher.report.checked import HEAD, Line, document, exit_code, rows
+from watcher.settings import Settings
+
+WATCHES: Final = 65536  # inotify watches, one a directory; fewer are soon used up
+LIMIT: Final = "/proc/sys/fs/inotify/max_user_watches"
+ACCEPT: Final = "watcher check --accept"
+INODES: Final = 0.01  # of all inodes must be free (spec 3, `reserve`)
+
+
+def check(
+    *,
+    accept: Annotated[
+        bool, Parameter(help="Take stores and mounts as they are now for ours.", negative="")
+    ] = False,
+    common: Common = PLAIN,
+) -> int:
+    """Check configuration and machine: what is wrong, and the command that mends it.
+
+    Nothing is written, but with --accept: stores whose marker is missing or foreign are taken for
+    ours, and the mounts remembered of drops are forgotten.
+
+    Example: watcher check --config /etc/watcher/watcher.toml
+    """
+    settings = common.settings()
+    storage = _storage(settings)
+    lines = list(_accept(settings, storage)) if accept else []
+    lines += _lines(settings, storage)
+    if common.json:
+        print_json(document(lines))
+    else:
+        print_table(HEAD, rows(lines), nothing="nothing was looked at")
+    return exit_code(lines)
+
+
+def _storage(settings: Settings) -> Storage:
+    """The stores with the id of this installation; empty before the first start.
+
+    A root looks as the user the state belongs to: what that one may not do does not work.
+    """
+    try:
+        return open_storage(settings)
+    except MissingPlaceError:
+        storage = Storage(settings.stores)
+        storage.id = next(iter(storage.ids().values()), "")
+        return storage
+
+
+def _lines(settings: Settings, storage: Storage) -> Iterator[Line]:
+    yield Line("ok", "configuration", settings.source)
+    for name in settings.not_yet:
+        text = "accepted, but this version does nothing with it"
+        yield Line("warning", name, text, "take it out, or leave it for a later version")
+    mounts = read_mounts()
+    remembered = _remembered(settings, storage)
+    for drop in settings.drops:
+        yield from _drop(settings, drop, mounts, remembered.get(drop.name, ""))
+    for kind in KINDS:
+        yield from _store(settings, storage, kind, mounts)
+    yield from _watches()
+    yield from _log(settings.log.file)
+
+
+# -- drops -----------------------------------------------------------------------------------------
+
+
+def _drop(
+    settings: Settings, drop: Drop, mounts: tuple[Mount, ...], remembered: str
+) -> Iterator[Line]:
+    of, path = f"drop {drop.name}", shlex.quote(drop.path)
+    if not os.path.isdir(drop.path):
+        yield Line("error", of, f"{drop.path} is not there", f"mount it, or mkdir -p {path}", 10)
+        return
+    fault = _mount_fault(drop, mounts, remembered)
+    if fault is not None:
+        yield fault
+        return
+    faults = list(_drop_faults(settings, drop, mounts))
+    yield from faults or [Line("ok", of, drop.path)]
+
+
+def _drop_faults(settings: Settings, drop: Drop, mounts: tuple[Mount, ...]) -> Iterator[Line]:
+    of, path = f"drop {drop.name}", shlex.quote(drop.path)
+    if not os.access(drop.path, os.R_OK | os.X_OK):
+        yield Line("error", of, "this user may not read it", f"chmod u+rx {path}, or chgrp", 2)
+    if drop.after == "remove" and not os.access(drop.path, os.W_OK):
+        text = "this user may not remove what was filed; every source stays and is remembered"
+        yield Line("warning", of, text, f'chmod u+w {path}, or set after = "keep"')
+    mount = mount_of(os.path.realpath(drop.path), mounts)
+    remote = is_network(mount, mounts)
+    if remote and drop.watch == "native":
+        text = f"it lies on {mount.type}: changes made by others are not told, only found by looks"
+        yield Line("warning", of, text, 'set watch = "auto"')
+    elif remote:
+        text = f"it lies on {mount.type}: it is polled every rescan_interval"
+        yield Line("ok", of, text)
+    if drop.after == "remove" and not is_linkable(drop.path, settings.stores.prearchive):
+        text = "files are copied, not linked: another owner, or another file system than prearchive"
+        yield Line("ok", of, text)
+
+
+def _mount_fault(drop: Drop, mounts: tuple[Mount, ...], remembered: str) -> Line | None:
+    """As the daemon sees it (stages/looking.py): a mount is known by its type and source."""
+    path = os.path.realpath(drop.path)
+    mount = mount_of(path, mounts)
+    here = f"{mount.type} {mount.source}" if mount.point == os.fsencode(path) else ""
+    of = f"drop {drop.name}"
+    if drop.mount and not here:
+        return Line("error", of, "nothing is mounted there, and mount = true", "mount it", 10)
+    if remembered and not here:
+        text = f"{remembered} was mounted there and is not now"
+        return Line("error", of, text, f"mount it, or {ACCEPT}", 10)
+    if remembered and here != remembered:
+        text = f"{here} is mounted there, and before it was {remembered}"
+        return Line("error", of, text, f"mount the other, or {ACCEPT}", 10)
+    return None
+
+
+def _remembered(settings: Settings, storage: Storage) -> dict[str, str]:
+    """The mounts of drops when last seen; none where there is no ledger yet."""
+    if not _has_ledger(settings, storage):
+        return {}
+    ledger = Ledger.open(settings.stores.state)
+    try:
+        return Lookup(ledger).mounts()
+    finally:
+        ledger.close()
+
+
+def _has_ledger(settings: Settings, storage: Storage) -> bool:
+    ledger = os.path.join(settings.stores.state, NAME)
+    return storage.is_there("state") and os.path.lexists(ledger)
+
+
+# -- stores ----------------------------------------------------------------------------------------
+
+
+def _store(
+    settings: Settings, storage: Storage, kind: str, mounts: tuple[Mount, ...]
+) -> Iterator[Line]:
+    of, path = f"store {kind}", storage.path(kind)
+    if kind == "state":
+        yield from _state_fault(path, mounts)
+    if not storage.id:
+        yield from _unborn(of, path)
+    elif not storage.is_there(kind):
+        yield _missing(of, kind, path)
+    elif not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+        hint = f"chmod u+rwx {shlex.quote(path)}, or chown"
+        yield Line("error", of, f"this user may not write {path}", hint, 2)
+    else:
+        yield _space(settings, of, path)
+
+
+def _state_fault(path: str, mounts: tuple[Mount, ...]) -> Iterator[Line]:
+    mount = mount_of(os.path.realpath(path), mounts)
+    if is_network(mount, mounts):
+        text = f"it lies on {mount.type}, and the ledger needs a local file system"
+        hint = 'set storage.state = "/var/lib/watcher" or another local directory'
+        yield Line("error", "store state", text, hint, 2)
+
+
+def _unborn(of: str, path: str) -> Iterator[Line]:
+    """Before the first start: it is made then, if its nearest parent lets us."""
+    parent = path
+    while not os.path.lexists(parent):
+        parent = os.path.dirname(parent)
+    if os.access(parent, os.W_OK | os.X_OK):
+        yield Line("ok", of, f"{path} is made at the first start")
+    else:
+        hint = f"sudo install -d -o $USER {shlex.quote(path)}"
+        yield Line("error", of, f"this user can't make {path}: {parent} is closed to it", hint, 2)
+
+
+def _missing(of: str, kind: str, path: str) -> Line:
+    if kind == "state":
+        text = f"{path} has no marker: the next start makes a new one, filled from the tree"
+        return Line("warning", of, text, "mount it if it should be there")
+    text = f"{path} has no marker of this installation"
+    return Line("error", of, text, f"mount it, or {ACCEPT}", 10)
+
+
+def _space(settings: Settings, of: str, path: str) -> Line:
+    try:
+        left = free(path)
+    except (MissingPlaceError, StorageError) as error:
+        return Line("error", of, f"{path}: {error}", f"ls -ld {shlex.quote(path)}", 10)
+    said = f"{path}: {format_size(left.bytes_free)} free"
+    if left.bytes_free < settings.reserve:
+        text = f"{said}, less than the reserve of {format_size(settings.reserve)}: work pauses"
+        return Line("warning", of, text, f"make room: du -xh {shlex.quote(path)} | sort -h | tail")
+    if left.inodes_total and left.inodes_free < INODES * left.inodes_total:
+        text = f"{said}, but fewer than 1 % of its inodes: work pauses"
+        return Line("warning", of, text, f"make room: du --inodes -x {shlex.quote(path)} | tail")
+    return Line("ok", of, said)
+
+
+# -- the rest --------------------------------------------------------------------------------------
+
+
+def _watches() -> Iterator[Line]:
+    said = files.read_if_there(LIMIT)
+    if said is not None and int(said) < WATCHES:
+        text = f"max_user_watches is {int(said)}: more folders than that are seen by looks only"
+        yield Line("warning", "inotify", text, f"sysctl fs.inotify.max_user_watches={WATCHES * 8}")
+
+
+def _log(path: str | None) -> Iterator[Line]:
+    if path is None:
+        return
+    there = os.path.lexists(path)
+    folder = os.path.dirname(path)
+    if os.access(path, os.W_OK) if there else os.access(folder, os.W_OK | os.X_OK):
+        yield Line("ok", "log.file", path)
+    else:
+        hint = f"sudo install -d -o $USER {shlex.quote(folder)}"
+        yield Line("warning", "log.file", f"this user can't write {path}: stdout only", hint)
+
+
+# -- accept ----------------------------------------------------------------------------------------
+
+
+def _accept(settings: Settings, storage: Storage) -> Iterator[Line]:
+    """Take what is there for ours. RefusedError where another daemon holds a store."""
+    if not storage.id:
+        raise ConfigurationError(
+            "there is nothing to accept: no store is made yet", hint="watcher run"
+        )
+    foreign = [kind for kind in KINDS if not storage.is_there(kind)]
+    for kind in foreign:
+        if is_locked(storage.marker(kind)):
+            raise RefusedError(
+                f"another installation's daemon runs on {storage.path(kind)}", hint="stop it first"
+            )
+    for kind in foreign:
+        storage.accept(kind)
+        yield Line("ok", f"store {kind}", f"{storage.path(kind)} is taken for ours")
+    for name, mount in _remembered(settings, storage).items():
+        if mount:
+            _forget(settings, name)
+            yield Line("ok", f"drop {name}", f"{mount} is forgotten; what is there now counts")
+
+
+def _forget(settings: Settings, drop: str) -> None:
+    ledger = Ledger.open(settings.stores.state)
+    try:
+        ledger.remember(f"{MOUNT}{drop}", "")
+    finally:
+        ledger.close()

@@ -1,0 +1,180 @@
+"""`watcher show`."""
+
+import json
+from typing import Any
+
+from watcher.commands import select
+from watcher.commands.options import PLAIN, Common
+from watcher.commands.output import print_json, print_table
+from watcher.commands.sessions import archived_record
+from watcher.commands.status import entry_values
+from watcher.core.model import Session, Status
+from watcher.core.record import finding_values
+from watcher.core.scans import arrange
+from watcher.io import files
+from watcher.io.lookup import Lookup
+from watcher.io.registry import Shelf
+from watcher.report import listing, review, standing
+from watcher.report.text import printable, printable_rows
+from watcher.report.times import iso
+from watcher.stages.parts import Parts
+
+CHRONICLE = "logs/events.jsonl"
+
+
+def show(session: str, *, common: Common = PLAIN) -> int:
+    """The review of a session: labels, scans, findings, what is not filed, timeline, decisions.
+
+    SESSION is an id, any unambiguous part of PROJECT/TIMESTAMP/LABEL, or PROJECT/LABEL of an
+    archived session.
+
+    Example: watcher show 20260619_091425123
+    """
+    with common.parts() as parts:
+        document = _document(parts, session)
+    if common.json:
+        print_json(document)
+    else:
+        _print(document)
+    return 0
+
+
+def _document(parts: Parts, text: str) -> dict[str, Any]:
+    """By id, whatever became of it; else by PROJECT/LABEL of the archive; else in the prearchive.
+
+    UnknownSessionError where none fits, or several do.
+    """
+    if parts.ledger.has(text):
+        return _known_by_id(parts, parts.ledger.session(text))
+    shelf = select.shelf(parts, text) or _first_called(parts, text)
+    if shelf is not None:
+        return _shelved(parts, shelf, None)
+    return _staged(parts, select.session(parts, text))
+
+
+def _known_by_id(parts: Parts, session: Session) -> dict[str, Any]:
+    if session.status is Status.ARCHIVED:
+        shelf = parts.registry.shelf(session.project or "", session.label)
+        return _shelved(parts, shelf, session) if shelf else _gone(parts, session)
+    return _gone(parts, session) if session.status is Status.DELETED else _staged(parts, session)
+
+
+def _first_called(parts: Parts, text: str) -> Shelf | None:
+    """The archived session that had this id, for a ledger that was rebuilt since."""
+    return next((each for each in parts.registry.shelved() if each.session == text), None)
+
+
+def _staged(parts: Parts, session: Session) -> dict[str, Any]:
+    instances = parts.ledger.instances(session.id)
+    sizes = parts.ledger.sizes().get(session.id, (0, 0, 0))
+    scans = arrange(instances, known=session.scan_ids)
+    return {
+        **_known(session, sizes),
+        "folder": parts.storage.folder(session),
+        "scans": review.scans(scans),
+        **_unfiled(parts, session),
+        "timeline": review.timeline(session),
+    }
+
+
+def _gone(parts: Parts, session: Session) -> dict[str, Any]:
+    """A deleted session, or an archived one that is no longer in the archive."""
+    history = parts.storage.history(session.project, session.label, session.id)
+    return {
+        **_known(session, parts.ledger.kept_sizes(session.id)),
+        "folder": history if session.status is Status.DELETED else "",
+        "scans": [],
+        "waiting": [],
+        "refused": [],
+        "timeline": review.timeline(session),
+    }
+
+
+def _known(session: Session, sizes: listing.Sizes) -> dict[str, Any]:
+    """What the ledger knows of a session, wherever its files are."""
+    return {
+        **listing.record(session, sizes),
+        "shown": session.shown,
+        "origins": dict(session.origins),
+        "drops": list(session.drops),
+        "error": session.error,
+        "findings": [finding_values(each) for each in session.findings],
+        "decisions": [review.decision(each) for each in session.decisions],
+    }
+
+
+def _shelved(parts: Parts, shelf: Shelf, found: Session | None) -> dict[str, Any]:
+    """An archived session, from its XML and its own log. StorageError where it has no XML."""
+    first = found or _first(parts, shelf)
+    folder = parts.storage.archived(shelf.project, shelf.label)
+    log = files.read_if_there(f"{folder}/{CHRONICLE}") or b""
+    return {
+        **archived_record(shelf, first),
+        "shown": f"{shelf.project}/{shelf.label}",
+        "experiment": shelf.experiment,
+        "accepted": list(shelf.accepted),
+        "origins": dict(first.origins) if first else {},
+        "drops": list(first.drops) if first else [],
+        "error": "",
+        "findings": [finding_values(each) for each in first.findings] if first else [],
+        "folder": folder,
+        "scans": review.archived_scans(files.read(f"{folder}.xml")),
+        "waiting": [],
+        "refused": [],
+        "timeline": review.chronicle(log),
+        "decisions": _decisions(log),
+    }
+
+
+def _first(parts: Parts, shelf: Shelf) -> Session | None:
+    return parts.ledger.session(shelf.session) if parts.ledger.has(shelf.session) else None
+
+
+def _decisions(log: bytes) -> list[dict[str, Any]]:
+    """Every decision in an archived session's own log, of all that was merged into it."""
+    found: list[dict[str, Any]] = []
+    for line in log.splitlines():
+        try:
+            found += json.loads(line)["decisions"]
+        except (ValueError, KeyError, TypeError):
+            continue  # a torn line; the timeline shows it
+    return found
+
+
+def _unfiled(parts: Parts, session: Session) -> dict[str, Any]:
+    """What is stuck or was refused in the drops the session was fed from."""
+    heads = tuple(f"file/{drop}/" for drop in session.drops)
+    waiting = [
+        {
+            "key": each.key,
+            "since": iso(each.raised),
+            "path": each.fields.get("path") or each.key,
+            "text": each.fields.get("text") or standing.meaning(each.event),
+            "hint": standing.hint(each.event, each.key, each.fields),
+        }
+        for each in Lookup(parts.ledger).raised()
+        if each.event == "file.stuck" and each.key.startswith(heads)
+    ]
+    refused = [entry_values(each) for each in parts.registry.aside() if each.drop in session.drops]
+    return {"waiting": waiting, "refused": refused}
+
+
+def _print(document: dict[str, Any]) -> None:
+    for line in review.head(document):
+        print(printable(line))
+    print()
+    print_table(review.SCANS, printable_rows(review.scan_rows(document)), nothing="no scans")
+    for line in review.findings(document):
+        print(printable(line))
+    unfiled = list(review.unfiled(document))
+    if unfiled:
+        print("\nIn its drops, of this session or another:")
+    for line in unfiled:
+        print(f"  {printable(line)}")
+    print()
+    rows = [(each["when"], each["text"], each["event"]) for each in document["timeline"]]
+    print_table(review.TIMELINE, printable_rows(rows), nothing="nothing is known of its past")
+    told = list(review.decisions(document))
+    print("\ndecisions: " + ("" if told else "none"))
+    for line in told:
+        print(f"  {printable(line)}")

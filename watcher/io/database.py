@@ -1,0 +1,71 @@
+"""The ledger's SQLite: how it is opened, how a transaction begins, and its errors as ours.
+
+WAL, synchronous FULL: a commit is durable. BEGIN IMMEDIATE, and five seconds of patience, where
+somebody writes: two processes take turns.
+"""
+
+import errno
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, insert, select
+from sqlalchemy.exc import DatabaseError
+
+from watcher.core.errors import FULL_NUMBERS, ConfigurationError, FullError, StorageError
+from watcher.io import tables
+
+REBUILD: Final = "move state/ledger.sqlite* aside; run rebuilds it from the tree"
+BROKEN: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+NUMBERS: Final = {  # SQLite's result codes as errno; the others are EIO
+    sqlite3.SQLITE_FULL: errno.ENOSPC,
+    sqlite3.SQLITE_BUSY: errno.EBUSY,
+    sqlite3.SQLITE_READONLY: errno.EROFS,
+    sqlite3.SQLITE_PERM: errno.EACCES,
+}
+
+
+def engine_of(path: str) -> Engine:
+    """Connections to the SQLite file at this absolute path, which is made where it is missing."""
+    engine = create_engine(URL.create("sqlite", database=path))
+    event.listen(engine, "connect", _prepare)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _prepare(connection: sqlite3.Connection, _record: object) -> None:
+    connection.isolation_level = None  # we say BEGIN ourselves
+    for pragma in ("busy_timeout=5000", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin(connection: Connection) -> None:
+    write = connection.get_execution_options().get("write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """The database's errors as ours: FullError, else StorageError, `number` an errno."""
+    try:
+        yield
+    except DatabaseError as error:
+        code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF  # the rest says where
+        number = NUMBERS.get(code, errno.EIO)
+        kind = FullError if number in FULL_NUMBERS else StorageError
+        hint = REBUILD if code in BROKEN else ""
+        raise kind(f"the ledger: {error.orig}", number=number, hint=hint) from error
+
+
+def check_schema(tx: Connection) -> None:
+    """Give a new ledger its format; ConfigurationError where it has another."""
+    query = select(tables.meta.c.value).where(tables.meta.c.key == "schema")
+    found = tx.execute(query).scalar()
+    if found is None:
+        tx.execute(insert(tables.meta), [{"key": "schema", "value": tables.SCHEMA}])
+    elif found != tables.SCHEMA:
+        raise ConfigurationError(
+            f"the ledger has format {found}, this version reads {tables.SCHEMA}",
+            hint=REBUILD,
+        )

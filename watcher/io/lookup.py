@@ -1,0 +1,124 @@
+"""Questions of the reading commands: what the ledger and the stores know, nothing changed."""
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from sqlalchemy import select
+
+from watcher.core.find import Bound
+from watcher.core.model import SessionKey
+from watcher.io import files, tables
+from watcher.io.ledger import Ledger
+
+MOUNT: Final = "mount/"
+"""What a drop's remembered mount is kept under, with the drop's name (spec 5)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """An open condition. `fields` are those of its line, as far as the ledger kept them."""
+
+    key: str
+    event: str
+    raised: float  # seconds since the epoch
+    fields: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Filed:
+    """A file of a prearchive session: what can be searched for."""
+
+    session: str
+    path: str  # relative to the session's folder
+    drop: str
+    source: bytes  # relative to the drop
+    sop: str
+    series: str
+    digest: str
+
+
+class Lookup:
+    """Read-only queries on the ledger."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def raised(self) -> list[Raised]:
+        """The open conditions, the oldest first."""
+        row = tables.condition.c
+        query = select(tables.condition).order_by(row.raised, row.key)
+        with self._ledger.read() as tx:
+            return [
+                Raised(each.key, each.event, each.raised, json.loads(each.fields))
+                for each in tx.execute(query)
+            ]
+
+    def filed(self) -> Iterator[Filed]:
+        """Every file of the prearchive, in hand or filed, by session and place."""
+        row = tables.instance.c
+        query = select(
+            *(row.session, row.scan, row.folder, row.name, row.drop, row.source),
+            *(row.sop, row.series, row.digest),
+        ).order_by(row.session, row.scan, row.folder, row.name)
+        with self._ledger.read() as tx:
+            for each in tx.execute(query):
+                path = f"SCANS/{each.scan}/{each.folder}/{each.name}"
+                yield Filed(
+                    *(each.session, path, each.drop, each.source),
+                    *(each.sop, each.series, each.digest),
+                )
+
+    def sources(self) -> Iterator[tuple[str, bytes]]:
+        """Drop and path of the sources that are filed and lie there still."""
+        row = tables.taken.c
+        with self._ledger.read() as tx:
+            for each in tx.execute(select(row.drop, row.path).order_by(row.drop, row.path)):
+                yield each.drop, each.path
+
+    def bindings(self, study: str) -> dict[SessionKey, Bound]:
+        """Where people's decisions send a study's files, by the key computed for them."""
+        query = select(tables.binding).where(tables.binding.c.study == study)
+        with self._ledger.read() as tx:
+            return {
+                SessionKey(row.project or None, study, row.label): Bound(
+                    row.to_project, row.to_label, row.to_subject
+                )
+                for row in tx.execute(query)
+            }
+
+    def mounts(self) -> dict[str, str]:
+        """The mounts remembered of drops, by the drop's name: `type source`."""
+        row = tables.meta.c
+        query = select(row.key, row.value).where(row.key.startswith(MOUNT, autoescape=True))
+        with self._ledger.read() as tx:
+            return {each.key.removeprefix(MOUNT): each.value for each in tx.execute(query)}
+
+
+def names_below(folder: str) -> Iterator[str]:
+    """Every file below a store's folder, relative to it and sorted; none where it is not there."""
+    return files.walk(folder)
+
+
+def catalogs(folder: str) -> Iterator[tuple[str, bytes]]:
+    """The catalogs of an archived session: path relative to its folder, and what they hold.
+
+    StorageError where one can't be read.
+    """
+    for path in files.walk(os.path.join(folder, "SCANS")):
+        if path.endswith("_catalog.xml"):
+            yield f"SCANS/{path}", files.read(os.path.join(folder, "SCANS", path))
+
+
+def is_linkable(drop: str, store: str) -> bool:
+    """Whether a drop's own files can be linked into a store: our folder, on its file system.
+
+    True where one of the two is not there: then nothing can be said.
+    """
+    try:
+        one, other = os.stat(drop), os.stat(store)
+    except OSError:
+        return True
+    return one.st_dev == other.st_dev and one.st_uid == os.geteuid()

@@ -1,0 +1,102 @@
+"""What a file is, and what a word means: `watcher explain`."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from watcher.core import names
+from watcher.core.explain import Explanation
+from watcher.core.model import QUARANTINED, UNASSIGNED, Header, Identity, Place, RefusalCode
+
+HEAD: Final = ("WORD", "KIND", "WHAT IT MEANS", "WHO ACTS", "WHAT TO DO")
+UIDS: Final = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
+_STAYS: Final = frozenset({RefusalCode.NOT_REGULAR, RefusalCode.DICOMDIR})
+
+
+def word(one: Explanation) -> dict[str, Any]:
+    """A word explained, as JSON."""
+    return {
+        "word": one.word,
+        "kind": one.kind,
+        "meaning": one.meaning,
+        "who": one.who,
+        "todo": one.todo,
+        "also": list(one.also),
+        "raised": one.raised,
+    }
+
+
+def rows(found: Sequence[Explanation]) -> list[Sequence[object]]:
+    """A row for each word."""
+    return [(one.word, one.kind, _meaning(one), one.who or "nobody", one.todo) for one in found]
+
+
+def _meaning(one: Explanation) -> str:
+    xnat = f" (XNAT {', '.join(one.also)})" if one.also else ""
+    return one.meaning + xnat + ("" if one.raised else " Not said by this version.")
+
+
+def word_lines(one: Explanation) -> Iterator[str]:
+    """One word, told at length."""
+    yield f"{one.word} ({one.kind})"
+    yield f"  {_meaning(one)}"
+    if one.todo:
+        yield f"  {one.who or 'you'}: {one.todo}"
+
+
+def outcome(code: RefusalCode, *, archive_file: bool) -> str:
+    """What becomes of a file that is refused with this code."""
+    if archive_file:
+        return "waits"
+    if code in QUARANTINED:
+        return "quarantine"
+    return "stays" if code in _STAYS else "waits"
+
+
+def whole(header: Header, identity: Identity, *, session: str, status: str) -> dict[str, Any]:
+    """What is known of a whole file: UIDs, identity, name, place.
+
+    `session` is the id of the one that would take it, with its `status`; empty: a new one.
+    """
+    key = identity.key
+    place = Place(names.scan_folder(header), "DICOM", names.file_name(header))
+    project = f"{key.project}/" if key.project else ""
+    return {
+        "uids": {name: header[name] for name in UIDS},
+        "project": key.project,
+        "subject": identity.subject,
+        "session": key.label,
+        "auto_archive": identity.auto_archive,
+        "origins": dict(identity.origins),
+        "name": place.name,
+        "takes": session,
+        "takes_status": status,
+        "place": f"{project}{session or '<timestamp>'}/{key.label}/{place.path}",
+    }
+
+
+def file_lines(document: Mapping[str, Any]) -> Iterator[str]:
+    """A file, told to a person."""
+    yield f"file      {document['file']}"
+    yield f"drop      {document['drop'] or 'none: no drop of the configuration holds it'}"
+    yield f"verdict   {document['verdict']}: {document['text']}"
+    if document["hint"]:
+        yield f"          {document['hint']}"
+    if "uids" in document:
+        yield from _whole_lines(document)
+    for note in document["notes"]:
+        yield f"note      {note}"
+
+
+def _whole_lines(document: Mapping[str, Any]) -> Iterator[str]:
+    origins = document["origins"]
+    for name, uid in document["uids"].items():
+        yield f"{name:17} {uid}"
+    for name in ("project", "subject", "session", "auto_archive"):
+        value = document[name]
+        shown = (UNASSIGNED if name == "project" else "-") if value is None else value
+        yield f"{name:12} {shown}  (from {origins.get(name, 'a decision')})"
+    yield f"digest    {document['digest']}"
+    yield f"name      {document['name']}"
+    taker = document["takes"]
+    yield f"taken by  {taker + ', ' + document['takes_status'] if taker else 'a new session'}"
+    yield f"place     {document['place']}"

@@ -1,0 +1,53 @@
+"""Sessions as listings show them: `watcher sessions`, one record each (spec 4)."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from watcher.core.model import UNASSIGNED, Session
+from watcher.core.units import format_size
+from watcher.report.times import ago, iso
+
+HEAD: Final = (
+    *("ID", "STATUS", "PROJECT", "SUBJECT", "LABEL", "SCANS", "FILES", "SIZE"),
+    *("LAST ARRIVAL", "FINDINGS"),
+)
+Sizes = tuple[int, int, int]
+"""Scans, files and bytes."""
+
+
+def record(session: Session, sizes: Sizes) -> dict[str, Any]:
+    """A session as `watcher sessions --json` gives it; times in UTC, size in bytes."""
+    scans, files, size = sizes
+    return {
+        "id": session.id,
+        "status": session.status.value,
+        "project": session.project,
+        "subject": session.subject,
+        "label": session.label,
+        "study_uid": session.study,
+        "scans": scans,
+        "files": files,
+        "bytes": size,
+        "opened": iso(session.opened),
+        "last_arrival": iso(session.last_arrival),
+        "findings": list(dict.fromkeys(finding.code for finding in session.findings)),
+    }
+
+
+def rows(records: Sequence[Mapping[str, Any]], now: float, arrivals: Mapping[str, float]) -> Any:
+    """The rows of the table; `arrivals` are last arrivals by id, in seconds since the epoch."""
+    return [
+        (
+            one["id"],
+            one["status"],
+            one["project"] or UNASSIGNED,
+            one["subject"],
+            one["label"],
+            one["scans"],
+            one["files"],
+            format_size(one["bytes"]),
+            ago(arrivals[one["id"]], now) if one["id"] in arrivals else "",
+            ", ".join(one["findings"]),
+        )
+        for one in records
+    ]

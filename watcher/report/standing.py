@@ -1,0 +1,94 @@
+"""How the installation stands, as text: `watcher status`."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from watcher.core.events import EVENTS
+from watcher.core.units import format_duration, format_size
+
+STALLED: Final = 3  # heartbeats that may be missed (spec 4, `status --health`)
+
+
+def health(*, running: bool, heartbeat: float | None, every: float, now: float) -> str:
+    """Why the daemon is not healthy; empty where it is.
+
+    `heartbeat`: the last one, in seconds since the epoch; `every`: seconds between two.
+    """
+    if not running:
+        return "the daemon is not running"
+    if heartbeat is None:
+        return "the daemon runs, and no heartbeat was ever written"
+    silent = now - heartbeat
+    if silent > STALLED * every:
+        return f"no heartbeat for {format_duration(silent)}"
+    return ""
+
+
+def hint(event: str, key: str, fields: Mapping[str, Any]) -> str:
+    """What to type about an open condition: its own hint, its entry's command, else the advice."""
+    if fields.get("hint"):
+        return str(fields["hint"])
+    kind, _, name = key.partition("/")
+    if kind == "session":
+        return f"watcher show {name}"
+    if kind == "quarantine":
+        return f"watcher find {name}"
+    return EVENTS[event].todo if event in EVENTS else ""
+
+
+def meaning(event: str) -> str:
+    """The fixed text of an event; its name where the catalogue has none."""
+    return EVENTS[event].message if event in EVENTS else event
+
+
+def lines(document: Mapping[str, Any]) -> list[str]:
+    """The head of the page: the daemon and what stands where."""
+    said = ["the daemon is running" if document["running"] else "the daemon is not running"]
+    if document["heartbeat"]:
+        said.append(f"last heartbeat {document['heartbeat']}")
+    if document["unhealthy"] and document["running"]:
+        said.append(document["unhealthy"])
+    counts = [f"{number} {status}" for status, number in document["sessions"].items() if number]
+    return [", ".join(said), f"sessions: {', '.join(counts) or 'none'}"]
+
+
+def drops(document: Mapping[str, Any]) -> list[Sequence[object]]:
+    """A row for each drop."""
+    return [
+        (each["name"], each["path"], "there" if each["available"] else "MISSING")
+        for each in document["drops"]
+    ]
+
+
+def stores(document: Mapping[str, Any]) -> list[Sequence[object]]:
+    """A row for each store."""
+    absent = "MISSING" if document["has_run"] else "not made yet"
+    return [
+        (
+            each["store"],
+            each["path"],
+            "there" if each["available"] else absent,
+            format_size(each["free"]) if each["free"] is not None else "",
+        )
+        for each in document["stores"]
+    ]
+
+
+def conditions(document: Mapping[str, Any]) -> list[Sequence[object]]:
+    """A row for each open condition."""
+    return [
+        (
+            *(each["since"], each["event"], each["text"]),
+            each.get("fields", {}).get("path") or each["key"],
+            each["hint"],
+        )
+        for each in document["conditions"]
+    ]
+
+
+def quarantine(document: Mapping[str, Any]) -> list[Sequence[object]]:
+    """A row for each open entry of the quarantine."""
+    return [
+        (each["id"], each["drop"], each["code"], each["files"], each["path"], each["text"])
+        for each in document["quarantine"]
+    ]

@@ -1,0 +1,27 @@
+"""Hostile text made fit for a terminal (spec 13)."""
+
+from collections.abc import Iterable, Sequence
+
+
+def printable(value: object) -> str:
+    r"""A value as one line without control characters: `\x1b` is shown as it is written here.
+
+    Bytes of a name that are not UTF-8, as os.fsdecode carries them, are shown as `\xe9`.
+    """
+    text = str(value)
+    if text.isprintable():
+        return text
+    return "".join(map(_shown, text))
+
+
+def _shown(char: str) -> str:
+    if char.isprintable():
+        return char
+    if "\udc80" <= char <= "\udcff":
+        return f"\\x{ord(char) - 0xDC00:02x}"
+    return char.encode("unicode_escape").decode()
+
+
+def printable_rows(rows: Iterable[Sequence[object]]) -> list[tuple[str, ...]]:
+    """The rows of a table, each cell printable; nothing is an empty cell."""
+    return [tuple("" if cell is None else printable(cell) for cell in row) for row in rows]

@@ -1,0 +1,107 @@
+"""The ledger's index of archived sessions: one entry after each archiving, all of it at a start."""
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+
+from watcher.dicom import document
+from watcher.io import files
+from watcher.io.registry import Shelf
+from watcher.stages.parts import Parts
+from watcher.stages.promise import Promise
+
+
+def shelve(parts: Parts, promise: Promise) -> None:
+    """An archived session as its plan leaves it."""
+    session = promise.session
+    project = session.project or ""
+    known = parts.registry.shelf(project, session.label)
+    found = files.print_of(f"{parts.storage.archived(project, session.label)}.xml")
+    scans, number, size = promise.totals
+    parts.registry.shelve(
+        Shelf(
+            project=project,
+            label=session.label,
+            session=known.session if known else session.id,
+            experiment=promise.experiment,
+            subject=promise.subject,
+            study=promise.studies[0],
+            accepted=promise.studies[1:],
+            files=number,
+            bytes=size,
+            scans=scans,
+            changed=parts.clock.now(),
+            xml_size=found.size if found else 0,
+            xml_mtime_ns=found.mtime_ns if found else 0,
+        )
+    )
+
+
+def archive_index(parts: Parts) -> int:
+    """Make the index of archived sessions agree with the tree; gives how many did not."""
+    known = {(shelf.project, shelf.label): shelf for shelf in parts.registry.shelved()}
+    here = set()
+    number = 0
+    for project, label, path in _archived(parts.storage.stores.archive):
+        here.add((project, label))
+        print_ = files.print_of(path)
+        shelf = known.get((project, label))
+        same = (
+            shelf
+            and print_
+            and (shelf.xml_size, shelf.xml_mtime_ns)
+            == (
+                print_.size,
+                print_.mtime_ns,
+            )
+        )
+        if not same:
+            parts.registry.shelve(_shelf(project, label, path, shelf))
+            number += 1
+    for project, label in known.keys() - here:
+        parts.registry.unshelve(project, label)
+    return number
+
+
+def _archived(archive: str) -> Iterator[tuple[str, str, str]]:
+    for project in sorted(files.names_in(archive)):
+        folder = os.path.join(archive, project, "arc001")
+        if project.startswith(".") or not os.path.isdir(folder):
+            continue
+        for name in sorted(files.names_in(folder)):
+            if name.endswith(".xml") and not name.startswith("."):
+                yield project, name.removesuffix(".xml"), os.path.join(folder, name)
+
+
+def _shelf(project: str, label: str, path: str, old: Shelf | None) -> Shelf:
+    data = files.read(path)
+    found = document.read(data)
+    number, size = document.totals(data)
+    print_ = files.print_of(path)
+    changed = (print_.mtime_ns if print_ else 0) / 1e9
+    shelf = Shelf(
+        project=project,
+        label=label,
+        session=old.session if old else _first_session(path.removesuffix(".xml")),
+        experiment=found.id,
+        subject=found.subject,
+        study=found.study,
+        accepted=found.accepted,
+        files=number,
+        bytes=size,
+        scans=len(found.scans),
+        changed=changed,
+        xml_size=print_.size if print_ else 0,
+        xml_mtime_ns=print_.mtime_ns if print_ else 0,
+    )
+    return replace(shelf, session=shelf.session or f"{project}/{label}")
+
+
+def _first_session(folder: str) -> str:
+    """The id the archived session had at first, from its own log."""
+    lines = (files.read_if_there(os.path.join(folder, "logs", "events.jsonl")) or b"").splitlines()
+    try:
+        return str(json.loads(lines[0])["session"]) if lines else ""
+    except (ValueError, KeyError, TypeError):
+        return ""
