@@ -33,15 +33,24 @@ COMMANDS: Final = {
     "explain": "A file's identity and verdict; or an event, finding or status.",
 }
 
-app = App(
-    name="watcher",
-    version=f"watcher {__version__}",
-    help="DICOM from a shared folder into a clean archive, unattended.",
-    help_epilogue="Exit codes: 0 done, 2 usage or configuration, 3 something is open, 4 refused, "
-    "10 a store or drop is missing, 11 already running, 12 not healthy, 130 interrupted.",
+EPILOGUE: Final = (
+    "Exit codes: 0 done, 2 usage or configuration, 3 something is open, 4 refused, "
+    "10 a store or drop is missing, 11 already running, 12 not healthy, 130 interrupted."
 )
-for _name, _help in COMMANDS.items():
-    app.command(f"watcher.commands.{_name}:{_name}", name=_name, help=_help)
+
+
+def application(asked: str = "") -> App:
+    """The commands. The one asked for shows its docstring; the others are not imported."""
+    app = App(
+        name="watcher",
+        version=f"watcher {__version__}",
+        help="DICOM from a shared folder into a clean archive, unattended.",
+        help_epilogue=EPILOGUE,
+    )
+    for name, text in COMMANDS.items():
+        target = f"watcher.commands.{name}:{name}"
+        app.command(target, name=name, help=None if name == asked else text)
+    return app
 
 
 def main() -> None:
@@ -52,7 +61,7 @@ def main() -> None:
 def call(arguments: Sequence[str]) -> int:
     """Carry out one command line; gives its exit code. Errors are one line that says what to do."""
     try:
-        code = app(
+        code = application(*arguments[:1])(
             list(arguments), exit_on_error=False, print_error=False, result_action="return_value"
         )
         sys.stdout.flush()

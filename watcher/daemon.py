@@ -3,7 +3,7 @@
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TextIO
 
@@ -12,6 +12,7 @@ from anyio.abc import TaskGroup
 
 from watcher import __version__
 from watcher.assembly import open_log, parts_of, prepare_storage, say_outbox
+from watcher.core.errors import StorageError
 from watcher.core.model import Status
 from watcher.core.policy import Drop
 from watcher.io.ledger import Ledger
@@ -34,6 +35,7 @@ from watcher.stages.sessions import Sessions
 DONE, OPEN, MISSING, INTERRUPTED = 0, 3, 10, 130
 TICK = 0.5  # seconds between two looks at the outbox
 DISK = 5.0  # seconds between two looks at the stores
+LEDGER = "storage/ledger"  # the key of its faults
 UNSETTLED = (Status.CONFLICT, Status.ERROR)
 
 
@@ -79,7 +81,8 @@ class Daemon:
         self._hop = Hop(4)
         self._outbox = Outbox(self.parts.ledger)
         self._signal: signal.Signals | None = None
-        self._set_aside = 0
+        self._ledger_fault = False
+        self._code = DONE
 
     async def main(self, once: bool) -> int:  # noqa: FBT001  anyio.run passes by position
         """The whole run, in its order."""
@@ -102,8 +105,6 @@ class Daemon:
         seconds = round(self.parts.clock.monotonic() - self._began, 3)
         self.parts.emit("daemon.stopped", reason=reason, seconds=seconds)
         return self._code if self._signal is None else _code_of(self._signal)
-
-    _code = DONE
 
     async def _work(self, workers: Workers, *, once: bool) -> None:
         await self._hop(self._disk.check)
@@ -193,19 +194,33 @@ class Daemon:
     async def _watch_disk(self) -> None:
         while True:
             await anyio.sleep(DISK)
-            await self._hop(self._disk.check)
+            await self._patiently(self._disk.check)
 
     async def _say(self) -> None:
         """What commands left to be said, and what they raised or cleared."""
         while True:
             await anyio.sleep(TICK)
-            await self._hop(say_outbox, self._outbox, self.log)
-            await self._hop(self.parts.conditions.refresh)
+            await self._patiently(say_outbox, self._outbox, self.log)
+            await self._patiently(self.parts.conditions.refresh)
+
+    async def _patiently(self, step: Callable[..., object], *arguments: object) -> None:
+        """A small step on the ledger that may fail for now: said once, done again next time."""
+        try:
+            await self._hop(step, *arguments)
+        except StorageError as error:
+            if not self._ledger_fault:
+                self.parts.emit("storage.unavailable", store="state", text=str(error), key=LEDGER)
+            self._ledger_fault = True
+        else:
+            if self._ledger_fault:
+                self.parts.emit("storage.available", store="state", key=LEDGER)
+            self._ledger_fault = False
 
     async def _beat(self, intakes: Mapping[str, Intake]) -> None:
         while True:
             self.parts.emit("daemon.heartbeat", **self._state(intakes))
-            await self._hop(self.parts.ledger.remember, "heartbeat", str(self.parts.clock.now()))
+            now = str(self.parts.clock.now())
+            await self._patiently(self.parts.ledger.remember, "heartbeat", now)
             notify("WATCHDOG=1", self.notify_address)
             await anyio.sleep(self.settings.log.heartbeat)
 

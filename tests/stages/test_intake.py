@@ -24,9 +24,11 @@ async def workers():
 async def until(intake, reached):
     """Step the stage until something holds; fails after a while."""
     with anyio.fail_after(30):
+        await intake.step()
         while not reached():
+            pause = intake.looker.next_due() - intake.parts.clock.monotonic()
+            await intake.bell.wait(min(max(pause, 0.01), 0.5))
             await intake.step()
-            await intake.bell.wait(intake.looker.next_due() - intake.parts.clock.monotonic())
 
 
 async def test_a_settled_file_is_filed(bench, workers):

@@ -24,7 +24,9 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[object]], *, nothin
     if not rows:
         print(nothing)
         return
-    table = Table(*head, box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in head:
+        table.add_column(name, overflow="fold")  # an id that is cut short is none
     for row in rows:
         table.add_row(*("" if cell is None else str(cell) for cell in row))
     console().print(table, markup=False)

@@ -54,6 +54,8 @@ class Same:
     source: str
     target: str
     instance: Instance
+    listed: bool = True  # the archive has it; False: it comes with this very merge
+    size: int | None = None  # bytes of the archived file, where its catalog says
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +161,9 @@ class _Sorter:
         if relation == match.OTHER_CLASS:
             self._other_class.append(OtherClass(source, target, instance, entry))
         elif relation == match.SAME or self._same_data.get(source):
-            self._same.append(Same(source, target, instance))
+            listed = first is None
+            size = entry.size if listed else None
+            self._same.append(Same(source, target, instance, listed, size))
         elif first:
             self._duplicates.append(Twin(first, instance, meeting.scan.id))
         else:

@@ -21,7 +21,7 @@ import signal
 import stat
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Final
 
 from watcher.core.errors import storage_error
@@ -166,6 +166,8 @@ def _copy(before: os.stat_result, request: Request) -> Iterator[tuple[int | None
             out = None
         else:
             path = os.path.join(incoming, name)
+            with suppress(FileNotFoundError):
+                os.unlink(path)  # of a try that was cut off: one reader at a time has a name
             out = os.open(path, _COPY, 0o666)
     if out is None:
         yield None, ""

@@ -29,6 +29,7 @@ from watcher.stages.quarantine import put_aside, supersede
 
 BATCH = 64  # files; stack-facts 2.2: 32 and more give nearly all of the win
 LANES = 2  # batches read at once: as many as there are workers
+IDLE = 5.0  # seconds between two tries while nothing can be written
 PAUSE = 30.0  # seconds until a file the machine failed on is tried again
 ARCHIVES = (b".zip", b".tar", b".tar.gz", b".tgz")
 
@@ -63,6 +64,7 @@ class Intake:
         self.looker = Looker(self.parts, self.drop, self.speed, self.thread)
         self.settler = self.looker.settler
         self._copy: set[bytes] = set()  # a link would not do, as was found out
+        self._idle = False  # nothing can be taken for now
 
     # -- the loop -----------------------------------------------------------------------------
 
@@ -97,12 +99,14 @@ class Intake:
         return any(not waiting.reason for waiting in self.settler.waiting()) and not self.low()
 
     def _pause(self) -> float:
+        if self._idle:
+            return IDLE
         return max(0.01, self.looker.next_due() - self.parts.clock.monotonic())
 
     async def step(self) -> None:
         """One round: everything that is due now."""
+        self._idle = not self.parts.storage.is_there("prearchive") or self.low()
         if not self.parts.storage.is_there("prearchive"):
-            self.looker.next_full = self.parts.clock.monotonic() + self.drop.rescan_interval
             return
         if await self.looker.look():
             self.filed()
@@ -134,7 +138,7 @@ class Intake:
             for path, seen, quiet in chosen
         ]
         try:
-            await self.thread(make_folder, self.parts.storage.incoming)
+            await self.thread(self._make_incoming)
             replies = await self.workers.examine(requests)
             incoming: list[Incoming] = []
             for (path, seen, _), reply in zip(chosen, replies, strict=True):
@@ -145,19 +149,17 @@ class Intake:
                 else:
                     await self._refused(candidate, answer)
             outcomes = await self.thread(self.filer.file, self.drop, incoming)
-        except StorageError as error:
+            for outcome in outcomes:
+                self._settle(outcome)
+            await self.thread(supersede, self.parts, _sops(outcomes))
+        except (StorageError, MissingPlaceError) as error:
             for path, _, _ in chosen:
                 self._retry(path, error)
-            return
-        for outcome in outcomes:
-            self._settle(outcome)
-        sops = [
-            one.incoming.examined.header.sop_instance
-            for one in outcomes
-            if one.result is Result.FILED
-        ]
-        await self.thread(supersede, self.parts, sops)
         self.filed()
+
+    def _make_incoming(self) -> None:
+        self.parts.storage.require("prearchive")
+        make_folder(self.parts.storage.incoming)
 
     def _identified(self, whole: reading.Whole) -> Incoming:
         identity = identify(
@@ -217,12 +219,19 @@ class Intake:
             self.tally.duplicates += 1
             self._finished(path, outcome.remains)
         elif outcome.result is Result.COPY:
-            self._copy.add(path)
-            self.settler.retry(path, self.parts.clock.monotonic(), 0.0)
+            self._read_again(path, outcome)
         elif outcome.result is Result.LATER:
             self.settler.retry(path, self.parts.clock.monotonic(), self.speed.quick)
         elif outcome.error is not None:
             self._retry(path, outcome.error)
+
+    def _read_again(self, path: bytes, outcome: Outcome) -> None:
+        """A link, or a copy's inode, would not do: a copy, at once; failing that too, later."""
+        if path in self._copy and outcome.error is not None:
+            self._retry(path, outcome.error)
+        else:
+            self._copy.add(path)
+            self.settler.retry(path, self.parts.clock.monotonic(), 0.0)
 
     def _finished(self, path: bytes, remains: Fingerprint | None) -> None:
         self._copy.discard(path)
@@ -256,6 +265,12 @@ class Intake:
     def waiting(self) -> list[Waiting]:
         """The files that are pending here."""
         return list(self.settler.waiting())
+
+
+def _sops(outcomes: Sequence[Outcome]) -> list[str]:
+    return [
+        one.incoming.examined.header.sop_instance for one in outcomes if one.result is Result.FILED
+    ]
 
 
 def _is_archive(candidate: Candidate, refusal: Refusal) -> bool:

@@ -52,6 +52,7 @@ class Looker:
         )
         self.looked: float | None = None
         self.available = True
+        self.attempted = False  # whether it was looked at since the start, completely or not
         self.replaced = Bell()  # the drop's directory is another one: watch it anew
         self.next_full = 0.0
         self.thread = thread
@@ -124,7 +125,15 @@ class Looker:
         for path in old:
             del self._emptied[path]
         above = {path[:m] for path in old for m in range(len(path)) if path[m : m + 1] == b"/"}
-        prune(self.drop.path, sorted(old | above))
+        try:
+            prune(self.drop.path, sorted(old | above))
+        except (MissingPlaceError, StorageError):
+            return  # they stay empty; the next look says what is wrong with the drop
+
+    @property
+    def last_look(self) -> float | None:
+        """When the last complete look began; 0 where none was complete, None before the first."""
+        return 0.0 if self.looked is None and self.attempted else self.looked
 
     async def look_fully(self) -> None:
         """Look at the whole drop; what is not there any more is forgotten."""
@@ -139,6 +148,7 @@ class Looker:
             return
         self._there(found)
         await self._meet(found)
+        self.attempted = True
         if found.complete:
             paths = {seen.path for seen in found.found}
             for path in self.settler.keep_only(paths, began=began):
@@ -252,6 +262,16 @@ class Looker:
         if gone:
             self.parts.receiving.forget_taken(self.drop.name, gone)
 
+    def _tell_unreadable(self, found: Look) -> None:
+        """A directory that can't be read hides files: no session of the drop rests meanwhile."""
+        key, drop = f"unreadable/{self.drop.name}", self.drop.name
+        if not found.failed:
+            self.parts.conditions.clear("drop.restored", key, drop=drop)
+            return
+        path, number = found.failed[0]
+        text, now = f"a directory can't be read: {os.strerror(number)}", self.parts.clock.now()
+        self.parts.conditions.raise_("drop.degraded", key, now, drop=drop, path=path, text=text)
+
     def _unavailable(self, text: str) -> None:
         self.available = False
         self.parts.conditions.raise_(
@@ -265,6 +285,7 @@ class Looker:
 
     def _there(self, found: Look) -> None:
         self.available = True
+        self._tell_unreadable(found)
         self.parts.conditions.clear(
             "drop.available", f"drop/{self.drop.name}", drop=self.drop.name, path=self.drop.path
         )

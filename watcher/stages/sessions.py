@@ -7,7 +7,7 @@ from anyio import TASK_STATUS_IGNORED
 from anyio.abc import TaskStatus
 
 from watcher.core import life
-from watcher.core.errors import HeldError, StorageError, WatcherError
+from watcher.core.errors import HeldError, MissingPlaceError, StorageError, WatcherError
 from watcher.core.model import Session, Status
 from watcher.stages.archive import archive
 from watcher.stages.bell import Bell
@@ -19,7 +19,7 @@ from watcher.stages.recover import carry_on
 
 PAUSES = (1.0, 300.0)  # seconds: the first and the longest wait after a transient fault
 LONGEST = 60.0  # seconds between two looks at the ledger, whatever it said was due
-BEGUN = (Status.ARCHIVING, Status.MOVING, Status.DELETING)
+BEGUN = (Status.BUILDING, Status.ARCHIVING, Status.MOVING, Status.DELETING)
 
 Work = Callable[[Parts, str], object]
 
@@ -69,7 +69,7 @@ class Sessions:
         return life.idle(
             session,
             now=self.parts.clock.now(),
-            looked={name: intake.looker.looked for name, intake in self.intakes.items()},
+            looked={name: intake.looker.last_look for name, intake in self.intakes.items()},
             available={name: intake.looker.available for name, intake in self.intakes.items()},
             holding=holding,
             max_open=self.parts.rules.max_open,
@@ -94,10 +94,13 @@ class Sessions:
             self._put_off.pop(session.id, None)
         except Stopped:
             self._put_off[session.id] = (now + LONGEST, LONGEST)
-        except (HeldError, StorageError) as error:
+        except (HeldError, StorageError, MissingPlaceError) as error:
             self._postpone(session, error)
+        except Exception as error:  # whatever it is, it is this session's: the others go on
+            self._postpone(session, error)
+            await self._thread(fail, self.parts, session.id, error)
 
-    def _postpone(self, session: Session, error: WatcherError) -> None:
+    def _postpone(self, session: Session, error: Exception) -> None:
         """Transient: tried again after a pause that doubles; said once by the store it concerns."""
         _, last = self._put_off.get(session.id, (0.0, 0.0))
         pause = min(max(PAUSES[0], 2 * last), PAUSES[1])
@@ -117,15 +120,27 @@ class Sessions:
         if (rest := self.parts.ledger.next_rest(now)) is not None:
             waits.append(rest - now + 0.01)
         monotonic = self.parts.clock.monotonic()
-        waits += [at - monotonic for at, _ in self._put_off.values()]
+        waits += [at - monotonic for at, _ in self._put_off.values() if at > monotonic]
         return max(0.05, min(waits))
 
 
 def _held(parts: Parts, session: Session, work: Work) -> None:
     parts.check_stop()
     parts.storage.require("prearchive")
-    with parts.leases.hold(parts.keys(session), parts.clock.now()):
+    keys = parts.keys(session)
+    with parts.leases.hold(keys, parts.clock.now()):
+        if parts.keys(parts.ledger.session(session.id)) != keys:
+            raise HeldError("the session was moved meanwhile")
         work(parts, session.id)
+
+
+def fail(parts: Parts, session_id: str, error: Exception) -> None:
+    """A session the machine could not work on, for a reason nobody foresaw: ERROR, and said."""
+    session = parts.ledger.session(session_id)
+    if life.may(session.status, life.Event.FAILED):
+        text = str(error) if isinstance(error, WatcherError) else type(error).__name__
+        parts.ledger.move(session_id, life.Event.FAILED, error=text)
+        parts.announce(parts.publish(session_id))
 
 
 def _build(parts: Parts, session_id: str) -> Session | None:

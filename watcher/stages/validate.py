@@ -8,6 +8,7 @@ from watcher.core import names, plan
 from watcher.core.case import Elsewhere
 from watcher.core.check import check
 from watcher.core.errors import DocumentError, StorageError
+from watcher.core.match import path_in
 from watcher.core.model import (
     Archived,
     ArchivedResource,
@@ -80,6 +81,7 @@ class _Shelf:
         self.folder = ""
         if session.project is None:
             return
+        parts.storage.require("archive")  # nothing follows from the absence of a store
         self.folder = parts.storage.archived(session.project, session.label)
         self.xml = files.read_if_there(f"{self.folder}.xml")
         if self.xml is not None:
@@ -111,12 +113,49 @@ class _Shelf:
         self.catalogs[resource.catalog] = data
         return replace(resource, entries=catalog.read(data)[1])
 
+    def forget_missing(self, merged: plan.Merge) -> bool:
+        """Whether a newcomer was to be dropped for an archived file that is not there any more.
+
+        Then the file is not known as archived, and the newcomer goes where it was. DocumentError
+        where it is there and is not what its catalog says: neither copy may be dropped.
+        """
+        gone = {each.target for each in merged.same if not self._is_there(each)}
+        if gone and self.archived is not None:
+            self.archived = _without(self.archived, gone)
+        return bool(gone)
+
+    def _is_there(self, same: plan.Same) -> bool:
+        if not same.listed:
+            return True  # its twin comes with it
+        found = files.print_of(os.path.join(self.folder, same.target))
+        if found is not None and same.size not in {None, found.size}:
+            raise DocumentError(
+                f"an archived file is not what its catalog says: {same.target}",
+                hint="restore it from backup, then `watcher rebuild` this session",
+            )
+        return found is not None
+
+
+def _without(archived: Archived, gone: set[str]) -> Archived:
+    def listed(resource: ArchivedResource) -> ArchivedResource:
+        entries = resource.entries
+        kept = tuple(each for each in entries if path_in(resource, each.uri) not in gone)
+        return replace(resource, entries=kept)
+
+    scans = (
+        replace(scan, resources=tuple(listed(each) for each in scan.resources))
+        for scan in archived.scans
+    )
+    return replace(archived, scans=tuple(scans))
+
 
 def _merge(parts: Parts, shelf: _Shelf, session: Session, scans: Sequence[Scan]) -> plan.Merge:
     same = _same_data(parts, shelf, session, scans)
     present: dict[str, frozenset[str]] = {}
     while True:  # a folder is looked at when a file is to go there; few are
         merged = plan.merge(scans, shelf.archived, same_data=same, present=present)
+        if shelf.forget_missing(merged):
+            continue
         wanted = {os.path.dirname(add.target) for add in merged.adds} - present.keys()
         if not wanted or not shelf.folder:
             return merged
