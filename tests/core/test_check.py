@@ -156,15 +156,12 @@ def test_the_files_decide_which_study_comes_not_the_key():
 
 
 def test_mixed_studies_conflict_until_they_are_accepted():
-    """Several studies in one session: split, or force; not where each is the archived session's."""
+    """Several studies in one session: force; not where each is the archived session's."""
     scans = (scan(instance(), instance("1.2"), instance("1.3", study="S2", PatientID="P8")),)
     found = only("mixed-studies", run(scans=scans))
     assert found.text == "Cannot merge sessions with different Study Instance UIDs"
     assert (found.severity, found.xnat) == (Severity.CONFLICT, ())
-    assert found.resolve == (
-        f"watcher split {ID}",
-        f'watcher archive {ID} --force --reason "..."',
-    )
+    assert found.resolve == (f'watcher archive {ID} --force --reason "..."',)
     assert found.evidence["files_by_study"] == {"S1": 2, "S2": 1}
     assert found.evidence["PatientID"] == "differs"
     assert found.incoming["PatientID"] == "P7, P8"
@@ -260,7 +257,7 @@ def test_same_instances_make_one_finding():
 
 
 def test_differing_instances_hold_their_scan():
-    """XNAT 14 and 22: one finding for each scan, which only overwrite or keep settle."""
+    """XNAT 14 and 22: one finding for each scan, which taking the scan out settles."""
     other = scan(instance("2.1", series="2.8", scan="8"), scan_id="8", uid="2.8")
     old = archive(
         old_scan(Entry("1.1.dcm", "1.1", "b" * 32, 1, MR)),
@@ -271,11 +268,7 @@ def test_differing_instances_hold_their_scan():
     assert [f.scope for f in found] == ["scan 7", "scan 8"]
     assert {f.severity for f in found} == {Severity.CONFLICT}
     assert {f.text for f in found} == {"UID conflict detected during archiving"}
-    assert found[0].resolve == (
-        f'watcher archive {ID} --overwrite --reason "..."',
-        f'watcher archive {ID} --keep --reason "..."',
-        f'watcher delete {ID} --scan 7 --reason "..."',
-    )
+    assert found[0].resolve == (f'watcher delete {ID} --scan 7 --reason "..."',)
     path = "SCANS/7/DICOM/1.1.dcm"
     assert (found[0].incoming, found[0].archived) == ({"files": [path]}, {"files": [path]})
     assert verdict(findings) == "conflict"

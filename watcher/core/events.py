@@ -196,7 +196,7 @@ _RAISED = (
         "The file can't be filed; it was moved aside unchanged, with the reason beside it.",
         {**_FILE, "entry": "id", "count": "count"},
         who="data",
-        todo="`watcher quarantine show ENTRY`, then requeue or purge it.",
+        todo="Read reason.json beside the file in the quarantine; drop it again once mended.",
         cleared_by=("quarantine.settled",),
     ),
     Event(
@@ -256,7 +256,7 @@ _RAISED = (
         "An archived file no longer matches the digest in its catalog.",
         {"project": "text", "label": "label", "path": "path", "count": "count", "text": "text"},
         who="data",
-        todo="Restore the file from backup, or accept it: `watcher refresh PROJECT/LABEL`.",
+        todo="Restore the file from backup.",
         cleared_by=("archive.verified",),
     ),
 )

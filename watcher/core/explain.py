@@ -41,7 +41,7 @@ _STATUSES: Final[dict[str, tuple[str, str, str]]] = {
     Status.CONFLICT: (
         "data",
         "The data disagree: somebody who knows the study decides.",
-        "`watcher show ID`; then `watcher archive`, `relabel`, `move`, `split` or `delete`.",
+        "`watcher show ID`; then `watcher archive`, `relabel`, `move` or `delete`.",
     ),
     Status.ERROR: (
         "admin",
@@ -52,11 +52,16 @@ _STATUSES: Final[dict[str, tuple[str, str, str]]] = {
     Status.MOVING: ("", "It is moved, relabelled or split; a restart carries on.", _NOBODY),
     Status.DELETING: ("", "It is being moved to the history; a restart carries on.", _NOBODY),
     Status.ARCHIVED: ("", "It lies in the archive.", "`watcher sessions --status ARCHIVED`."),
-    Status.DELETED: ("", "It lies in the history.", "`watcher history restore` brings it back."),
+    Status.DELETED: (
+        "",
+        "It lies in the history.",
+        "history/PROJECT/LABEL has its files; drop them again to bring it back.",
+    ),
 }
 
+_SHOW: Final = "Read reason.json beside the file in the quarantine; drop it again once mended."
 _FORCE: Final = '`watcher archive ID --force --reason "..."`'
-_OVERWRITE: Final = "`watcher archive ID --overwrite` takes the {}, `--keep` the {}; with --reason."
+_SETTLE: Final = '`watcher delete ID --scan N --reason "..."` sets the newcomers of a scan aside.'
 # word: XNAT's numbers, meaning, what to do (spec 10)
 _FINDINGS: Final[dict[str, tuple[tuple[int, ...], str, str]]] = {
     "session-exists": ((1,), "Project and label are archived already; files are merged.", ""),
@@ -78,7 +83,7 @@ _FINDINGS: Final[dict[str, tuple[tuple[int, ...], str, str]]] = {
     "mixed-studies": (
         (),
         "The files of this session carry different StudyInstanceUIDs.",
-        f"`watcher split ID` makes one session of each; {_FORCE} leaves them together.",
+        f"{_FORCE} leaves them together.",
     ),
     "no-project": ((6,), "No known project was found.", "`watcher move ID --project P`."),
     "schema-invalid": (
@@ -95,24 +100,24 @@ _FINDINGS: Final[dict[str, tuple[tuple[int, ...], str, str]]] = {
     "instance-differs": (
         (14, 22),
         "The archive has another file with the same SOP and class UID.",
-        _OVERWRITE.format("new file", "archived one"),
+        _SETTLE,
     ),
     "instance-other-class": (
         (),
         "The archive has this SOP UID with another SOP class; the newcomer is set aside.",
-        "`watcher quarantine show ENTRY`.",
+        _SHOW,
     ),
     "duplicate-in-session": (
         (22,),
         "Two files of this session have the same SOP and class UID but other data.",
-        _OVERWRITE.format("latest", "first"),
+        _SETTLE,
     ),
     "scan-number-taken": ((17,), "Another series has this scan ID; this one gets N-MODi.", ""),
     "scan-uid-elsewhere": ((18,), "The series is archived under another ID and joins it.", ""),
     "stray-file": (
         (20,),
         "Something in a scan folder is no instance; it goes to quarantine.",
-        "`watcher quarantine show ENTRY`.",
+        _SHOW,
     ),
     "catalog-missing": ((21,), "An archived scan's catalog is rebuilt from its files first.", ""),
     "unreadable-file": (
@@ -142,7 +147,6 @@ _UNRAISED: Final = frozenset(
 )
 
 _AGAIN: Final = "Copy the file again, or remove it from the drop."
-_SHOW: Final = "`watcher quarantine show ENTRY`, then requeue or purge it."
 # word: who, meaning, what to do (spec 5); archive-file is for dropped archives, a later version's
 _REFUSALS: Final[dict[str, tuple[str, str, str]]] = {
     RefusalCode.EMPTY: ("sender", "The file is empty. It waits where it lies.", _AGAIN),

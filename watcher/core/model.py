@@ -136,6 +136,7 @@ class Refusal:
     code: RefusalCode
     text: str
     hint: str = ""
+    sop: str = ""  # SOPInstanceUID, where the file has a sound one
 
 
 @dataclass(frozen=True, slots=True)

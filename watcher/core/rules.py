@@ -97,8 +97,7 @@ def _study_mismatch(case: Case) -> Iterator[Finding]:
 def _mixed_studies(case: Case) -> Iterator[Finding]:
     if len(case.studies) > 1 and case.strangers:
         text = "Cannot merge sessions with different Study Instance UIDs"
-        resolve = (case.command("split"), case.force)
-        finding = new("mixed-studies", Severity.CONFLICT, text, *resolve)
+        finding = new("mixed-studies", Severity.CONFLICT, text, case.force)
         main = case.studies[0]
         one = [i for i in case.instances if i.header.study == main]
         rest = [i for i in case.instances if i.header.study != main]
@@ -183,9 +182,8 @@ def _clash(case: Case, code: str, scan: str, files: Mapping[str, str]) -> Findin
         "instance-differs": "UID conflict detected during archiving",
         "duplicate-in-session": f"{_files(files)} with the UIDs of another in this session",
     }
-    ways = ("archive --overwrite", "archive --keep", f"delete --scan {shlex.quote(scan)}")
-    resolve = [case.command(f'{way} --reason "..."') for way in ways]
-    finding = new(code, Severity.CONFLICT, texts[code], *resolve, scope=f"scan {scan}")
+    resolve = case.command(f'delete --scan {shlex.quote(scan)} --reason "..."')
+    finding = new(code, Severity.CONFLICT, texts[code], resolve, scope=f"scan {scan}")
     return _listing(finding, files, files.values())
 
 

@@ -159,12 +159,13 @@ def _is_directory(walk: Walk, header: Header) -> bool:
 
 def _uids(header: Header) -> Refusal | None:
     """The four UIDs a filed file must have, and their form."""
+    sop = header.sop_instance if _UID.fullmatch(header.sop_instance) else ""
     missing = [KEYWORDS[tag] for tag in _UIDS if tag not in header.values]
     if missing:
         hint = "Send it again from where it was made, with its UIDs."
-        return Refusal(RefusalCode.MISSING_UID, f"It has no {', '.join(missing)}.", hint)
+        return Refusal(RefusalCode.MISSING_UID, f"It has no {', '.join(missing)}.", hint, sop)
     bad = [KEYWORDS[tag] for tag in _UIDS if not _UID.fullmatch(header.values[tag])]
     if bad:
         hint = "A UID has digits and dots only, at most 64 characters."
-        return Refusal(RefusalCode.BAD_UID, f"Not a UID: {', '.join(bad)}.", hint)
+        return Refusal(RefusalCode.BAD_UID, f"Not a UID: {', '.join(bad)}.", hint, sop)
     return None

@@ -7,7 +7,7 @@ gives the list of replies as one line of stdout.
 A request: `root` (absolute), `path` (below it), `incoming` (folder for copies, or null), `name`
 (of the copy there), `link` (whether linking into place is allowed), `lease` (require, try, skip),
 `tags` (wanted besides core.tags), `limits` (keywords of `structure.walk`). Paths are text as
-`os.fsdecode` makes it. A reply: `refusal text hint`, or `errno doing`, or
+`os.fsdecode` makes it. A reply: `refusal text hint sop`, or `errno doing`, or
 `print digest values temp unread`.
 """
 
@@ -67,7 +67,12 @@ def examine(request: Request) -> Reply:
             return _examined(file, request)
     except NotTakenError as error:
         refusal = error.refusal
-        return {"refusal": refusal.code.value, "text": refusal.text, "hint": refusal.hint}
+        return {
+            "refusal": refusal.code.value,
+            "text": refusal.text,
+            "hint": refusal.hint,
+            "sop": refusal.sop,
+        }
     except _FailedError as error:
         return {"errno": error.number, "doing": error.doing}
 

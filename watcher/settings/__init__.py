@@ -164,6 +164,12 @@ def _not_yet(file: tables.File) -> Iterator[str]:
             yield f"drop[{number}].receipts"
         if drop.contact:
             yield f"drop[{number}].contact"
+        if drop.strict:
+            yield f"drop[{number}].strict"
+    for name, project in file.projects.items():
+        if project.overwrite:
+            yield f"projects.{name}.overwrite"
+    yield from (f"limits.{name}" for name in sorted(file.limits.model_fields_set))
     if file.metrics.listen is not None:
         yield "metrics.listen"
     yield from (

@@ -52,7 +52,8 @@ def answer(candidate: Candidate, reply: Mapping[str, Any]) -> Whole | Refusal | 
         number = int(reply["errno"])
         return storage_error(OSError(number, os.strerror(number)), reply["doing"])
     if "refusal" in reply:
-        return Refusal(RefusalCode(reply["refusal"]), reply["text"], reply["hint"])
+        code = RefusalCode(reply["refusal"])
+        return Refusal(code, reply["text"], reply["hint"], reply.get("sop", ""))
     found = Fingerprint(*reply["print"])
     if not found.same_content(candidate.print):
         return Refusal(RefusalCode.CHANGED, "It changed since it was looked at.")
