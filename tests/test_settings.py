@@ -197,6 +197,12 @@ def test_what_is_accepted_but_does_nothing_yet_is_named():
     expected = (
         "drop[0].receipts",
         "drop[0].contact",
+        "drop[0].strict",
+        "projects.PROJ1.overwrite",
+        "limits.bytes",
+        "limits.depth",
+        "limits.entries",
+        "limits.ratio",
         "metrics.listen",
         "retention.receipts",
         "retention.history",

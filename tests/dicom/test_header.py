@@ -207,6 +207,7 @@ def test_bad_uid(uid):
         RefusalCode.BAD_UID,
         "Not a UID: StudyInstanceUID.",
         "A UID has digits and dots only, at most 64 characters.",
+        header().sop_instance,
     )
     assert judge(Walk(is_dicom=True), header(StudyInstanceUID=uid)) == expected
 

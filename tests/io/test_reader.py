@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import zlib
+from pathlib import Path
 
 import makers
 import pytest
@@ -394,12 +395,14 @@ def test_vanishing_bytes(drop):
 # -- the store --------------------------------------------------------------------------------
 
 
-def test_copy_never_overwrites(drop, incoming, ask):
-    """A name that is taken is an error, and what has it stays."""
-    makers.make_dicom(drop / "a.dcm")
-    (incoming / "copy-1").write_bytes(b"mine")
-    assert ask() == {"errno": errno.EEXIST, "doing": "making a copy in the store"}
-    assert (incoming / "copy-1").read_bytes() == b"mine"
+def test_copy_of_a_try_that_was_cut_off_is_replaced(drop, incoming, ask):
+    """What an earlier reader left under the name is in nobody's way, and is not written to."""
+    source = makers.make_dicom(drop / "a.dcm")
+    (incoming / "copy-1").write_bytes(b"half")
+    os.link(incoming / "copy-1", drop.parent / "kept")
+    assert ask()["temp"] == "copy-1"
+    assert (incoming / "copy-1").read_bytes() == Path(source).read_bytes()
+    assert (drop.parent / "kept").read_bytes() == b"half"
 
 
 def test_short_writes():

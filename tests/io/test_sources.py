@@ -45,12 +45,16 @@ def test_unlink(drop, path):
     assert not os.path.lexists(full)
 
 
-def test_unlink_after_link(drop, tmp_path):
-    """A link made meanwhile moves ctime only: it is still that file."""
+def test_unlink_refuses_a_rewrite_that_hides(drop):
+    """Rewritten in place with its old size and times (rsync --inplace -t): ctime tells."""
     full = put(drop, b"a")
     before = seen(full)
-    os.link(full, tmp_path / "placed")
-    assert sources.unlink_if(drop, b"a", before)
+    with open(full, "r+b") as file:
+        file.write(b"tada")
+    os.utime(full, ns=(before.mtime_ns, before.mtime_ns))
+    assert seen(full).same_content(before)
+    assert not sources.unlink_if(drop, b"a", before)
+    assert sources.unlink_if(drop, b"a", seen(full))
 
 
 @pytest.mark.parametrize("change", ["grown", "touched", "replaced", "linked", "gone", "folder"])

@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from watcher.core import life
-from watcher.core.model import Examined, Session, SessionKey, Status
+from watcher.core.model import Examined, Place, Session, SessionKey, Status
 
 
 class Known(NamedTuple):
@@ -13,6 +13,7 @@ class Known(NamedTuple):
 
     digest: str
     in_hand: bool
+    place: Place | None = None
 
 
 class Fate(StrEnum):
@@ -32,10 +33,16 @@ def choose(sessions: Iterable[Session]) -> Session | None:
 
 def fate(examined: Examined, known: Sequence[Known]) -> Fate:
     """What becomes of a file, given those with its UIDs in its session."""
-    twins = [each for each in known if each.digest == examined.digest]
-    if any(not each.in_hand for each in twins):
+    if twin(examined, known) is not None:
         return Fate.DUPLICATE
-    return Fate.LATER if twins else Fate.FILE
+    same = any(each.digest == examined.digest for each in known)
+    return Fate.LATER if same else Fate.FILE
+
+
+def twin(examined: Examined, known: Sequence[Known]) -> Known | None:
+    """The filed file with the very bytes of a newcomer."""
+    filed = (each for each in known if not each.in_hand)
+    return next((each for each in filed if each.digest == examined.digest), None)
 
 
 class Bound(NamedTuple):

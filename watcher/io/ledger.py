@@ -104,6 +104,13 @@ class Ledger:
         with self.read() as tx:
             return [tables.session_row(each) for each in tx.execute(query).mappings()]
 
+    def clamp(self, now: float) -> None:
+        """Moments that lie ahead, because the clock was set back, are now."""
+        row = tables.session.c
+        with self.write() as tx:
+            for moment in (row.last_arrival, row.receiving_since):
+                tx.execute(update(tables.session).where(moment > now), {moment.name: now})
+
     def next_rest(self, now: float) -> float | None:
         """When the next RECEIVING session comes to rest after now, if none arrives."""
         row = tables.session.c

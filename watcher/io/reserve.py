@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, Table, func, insert, select
 
 from watcher.core import life, names
-from watcher.core.find import Bound, Fate, Known, choose, fate, follow
+from watcher.core.find import Bound, Fate, Known, choose, fate, follow, twin
 from watcher.core.model import (
     Candidate,
     Examined,
@@ -42,6 +42,7 @@ class Reserved:
     fate: Fate
     instance: Instance | None = None  # where fate is FILE
     by_decision: bool = False
+    twin: Place | None = None  # where fate is DUPLICATE: the file that is filed already
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +185,9 @@ class Desk:
         verdict = fate(incoming.examined, known)
         if verdict is not Fate.FILE:
             self._renew(verdict, incoming, now)
-            return Reserved(incoming, self.session, verdict, by_decision=by_decision)
+            found = twin(incoming.examined, known)
+            place = found.place if found else None
+            return Reserved(incoming, self.session, verdict, by_decision=by_decision, twin=place)
         instance = self._instance(incoming, now)
         known.append(Known(instance.digest, in_hand=True))
         self.rows.append(tables.instance_columns(self.session.id, instance, in_hand=True))
@@ -194,10 +197,13 @@ class Desk:
     def _twins(self, sop: str, sop_class: str) -> list[Known]:
         if (sop, sop_class) not in self._known:
             row = tables.instance.c
-            query = select(row.digest, row.in_hand).where(
+            query = select(row.digest, row.in_hand, row.scan, row.folder, row.name).where(
                 row.session == self.session.id, row.sop == sop, row["class"] == sop_class
             )
-            self._known[sop, sop_class] = [Known(*found) for found in self._tx.execute(query)]
+            self._known[sop, sop_class] = [
+                Known(digest, in_hand, Place(*where))
+                for digest, in_hand, *where in self._tx.execute(query)
+            ]
         return self._known[sop, sop_class]
 
     def _instance(self, incoming: Incoming, now: float) -> Instance:

@@ -65,7 +65,7 @@ def unlink_if(root: str, path: bytes, expected: Fingerprint) -> bool:
     try:
         with parent_of(root, path) as (folder, name):
             found = os.stat(name, dir_fd=folder, follow_symlinks=False)
-            if not expected.same_content(Fingerprint.of(found)):
+            if expected != Fingerprint.of(found):
                 return False
             os.unlink(name, dir_fd=folder)
     except OSError as error:

@@ -19,6 +19,7 @@ from watcher.io import files
 from watcher.io.lease import lock_store
 
 MARKER: Final = ".watcher-store"
+MAKING: Final = ".watcher-making"  # in state, during the first start
 INCOMING: Final = ".watcher-incoming"  # in the prearchive: copies being read; hidden from XNAT
 KINDS: Final = ("state", "prearchive", "archive", "quarantine", "history", "status")
 
@@ -47,15 +48,24 @@ class Storage:
         marker is found and one can't be looked for: that is no first start.
         """
         known = self.ids()
-        if not known:
+        making = os.path.join(self.stores.state, MAKING)
+        cut_off = (files.read_if_there(making) or b"").decode("ascii", "replace").strip()
+        if not known or cut_off:
             for kind in KINDS:
                 files.read_if_there(self.marker(kind))
-            self.id = secrets.token_hex(16)
-            for kind in KINDS:
-                self.accept(kind)
+            self.id = cut_off or secrets.token_hex(16)
+            self._make_all(making)
             return
         self.id = known.get("state") or next(iter(known.values()))
         self.accept("state")
+
+    def _make_all(self, making: str) -> None:
+        """The first start: noted before, so that one cut off is carried on by the next."""
+        files.make_folder(self.stores.state)
+        files.swap(making, f"{self.id}\n".encode())
+        for kind in KINDS:
+            self.accept(kind)
+        files.remove(making)
 
     def ids(self) -> dict[str, str]:
         """The ids found in the markers that are there and can be read."""

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from watcher.core import names
-from watcher.core.errors import DocumentError, HeldError
-from watcher.core.model import Candidate, Instance, Place, Session, Status
+from watcher.core.errors import DocumentError, HeldError, StorageError
+from watcher.core.model import Candidate, Instance, Place, Refusal, RefusalCode, Session, Status
 from watcher.core.policy import Drop
 from watcher.core.scans import study_of
 from watcher.io import files
@@ -60,8 +60,8 @@ async def sessions(parts: Parts, examine: Examine, thread: Hop) -> int:
     number = 0
     strangers = await thread(lambda: list(_strangers(parts)))
     for found, record in strangers:
-        instances = await _read(parts, found, record, examine, thread)
-        number += await thread(_take_in, parts, found, record, instances)
+        instances, unread = await _read(parts, found, record, examine, thread)
+        number += await thread(_take_in, parts, found, record, instances, unread)
     return number
 
 
@@ -176,11 +176,12 @@ def _place(path: str) -> Place | None:
 
 async def _read(
     parts: Parts, found: Found, record: Session | None, examine: Examine, thread: Hop
-) -> list[Instance]:
-    """Every instance in the folder, read anew; what is none is left where it lies."""
+) -> tuple[list[Instance], int]:
+    """Every instance in the folder, read anew, and how many can't be read now."""
     paths = await thread(lambda: [path for path in files.walk(found.folder) if _place(path)])
     here = Drop(name="", path=found.folder, after="keep")
     instances: list[Instance] = []
+    unread = 0
     for start in range(0, len(paths), BATCH):
         candidates = [
             Candidate("", os.fsencode(path), print_)
@@ -198,7 +199,14 @@ async def _read(
             answer = reading.answer(each, reply)
             if isinstance(answer, reading.Whole):
                 instances.append(_instance(answer, arrived))
-    return await thread(_once_each, found.folder, instances)
+            elif not _is_stray(answer):
+                unread += 1
+    return await thread(_once_each, found.folder, instances), unread
+
+
+def _is_stray(answer: Refusal | StorageError) -> bool:
+    """Whether a file in a scan folder never was an instance."""
+    return isinstance(answer, Refusal) and answer.code is RefusalCode.NOT_DICOM
 
 
 def _once_each(folder: str, instances: Sequence[Instance]) -> list[Instance]:
@@ -222,8 +230,14 @@ def _instance(whole: reading.Whole, arrived: float) -> Instance:
 
 
 def _take_in(
-    parts: Parts, found: Found, record: Session | None, instances: Sequence[Instance]
+    parts: Parts,
+    found: Found,
+    record: Session | None,
+    instances: Sequence[Instance],
+    unread: int,
 ) -> int:
+    if unread:
+        return _leave(parts, found, record, unread)
     if record is None and not instances:
         files.remove_empty_below(found.moment)
         return 0
@@ -234,6 +248,23 @@ def _take_in(
     if record is None:
         parts.publish(session.id)
     return 1
+
+
+def _leave(parts: Parts, found: Found, record: Session | None, unread: int) -> int:
+    """A session that can't be read whole is left for the next start: nothing of it goes on."""
+    parts.conditions.raise_(
+        "session.error",
+        f"session/{found.id}",
+        parts.clock.now(),
+        session=found.id,
+        project=found.project or "Unassigned",
+        label=found.label,
+        subject=record.subject if record else "",
+        study=record.study if record else "",
+        error=f"{unread} of its files can't be read; it is left as it is",
+        hint="mend the files or the file system, then start the daemon again",
+    )
+    return 0
 
 
 def _unrecorded(parts: Parts, found: Found, instances: Sequence[Instance]) -> Session:

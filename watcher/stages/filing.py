@@ -60,6 +60,7 @@ class Filer:
 
         StorageError where the ledger can't be written: nothing was lost, the files come again.
         """
+        self._parts.storage.require("prearchive")
         with self._one:
             if self._left_in_hand:
                 settle_hands(self._parts)
@@ -89,14 +90,29 @@ class _Batch:
         self._open(wanted, {session.id for session in (*opened, *reopened)})
         placed = [each for each in wanted if self._place(each)]
         durable = self._sync(placed)
+        self.parts.storage.require("prearchive")  # still: else all this went beneath its mount
         unwritten = [each for each in durable if self._unchanged(each)]
         self._release(wanted)
-        duplicates = [each for each in reserved if each.fate is Fate.DUPLICATE]
+        duplicates = [each for each in reserved if self._is_filed(each)]
         remains = self._settle_sources([*unwritten, *duplicates])
         for session in opened:
             if any(each.session.id == session.id for each in unwritten):
                 self.parts.emit("session.opened", **self.parts.said(session))
         return [self._outcome(each, remains) for each in reserved]
+
+    def _is_filed(self, each: Reserved) -> bool:
+        """Whether a duplicate's twin is there to rely on; a lost one is forgotten, and replaced."""
+        if each.fate is not Fate.DUPLICATE or each.twin is None:
+            return False
+        found = files.print_of(os.path.join(self._folder(each), each.twin.path))
+        if found is not None and found.size == each.incoming.examined.print.size:
+            return True
+        self.parts.ledger.drop_instances(each.session.id, [each.twin])
+        self._lose(each, Result.LATER)
+        return False
+
+    def _folder(self, each: Reserved) -> str:
+        return self.parts.storage.folder(each.session)
 
     def _open(self, wanted: Sequence[Reserved], changed: set[str]) -> None:
         for folder in dict.fromkeys(os.path.dirname(self._target(each)) for each in wanted):
@@ -123,7 +139,7 @@ class _Batch:
     def _target(self, each: Reserved) -> str:
         if each.instance is None:
             raise WatcherError("a reservation without a place")
-        return os.path.join(self.parts.storage.folder(each.session), each.instance.place.path)
+        return os.path.join(self._folder(each), each.instance.place.path)
 
     def _lose(self, each: Reserved, result: Result, error: StorageError | None = None) -> None:
         candidate = each.incoming.candidate
@@ -146,7 +162,7 @@ class _Batch:
     def _put(self, each: Reserved) -> None:
         target = self._target(each)
         if temp := each.incoming.examined.temp:
-            files.place(os.path.join(self.parts.storage.incoming, temp), target)
+            files.transfer(os.path.join(self.parts.storage.incoming, temp), target)
             return
         with sources.parent_of_drop(self.drop.path, each.incoming.candidate.path) as (fd, name):
             sources.link_from(fd, name, target)
@@ -216,7 +232,7 @@ class _Batch:
 
     def _source_print(self, each: Reserved) -> Fingerprint:
         """A link's ctime has changed with it; a copied source is as it was read."""
-        before = each.incoming.candidate.print
+        before = each.incoming.examined.print
         if each.incoming.examined.temp or each.fate is not Fate.FILE:
             return before
         return files.print_of(self._target(each)) or before

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import anyio
 from anyio.abc import TaskStatus
 
-from watcher.core.errors import MissingPlaceError, StorageError
+from watcher.core.errors import MissingPlaceError, StorageError, WorkerError
 from watcher.core.model import QUARANTINED, Candidate, Fingerprint, Refusal, RefusalCode
 from watcher.core.policy import Drop, Identify
 from watcher.core.route import identify
@@ -152,7 +152,7 @@ class Intake:
             for outcome in outcomes:
                 self._settle(outcome)
             await self.thread(supersede, self.parts, _sops(outcomes))
-        except (StorageError, MissingPlaceError) as error:
+        except (StorageError, MissingPlaceError, WorkerError) as error:
             for path, _, _ in chosen:
                 self._retry(path, error)
         self.filed()

@@ -153,7 +153,7 @@ class Looker:
             paths = {seen.path for seen in found.found}
             for path in self.settler.keep_only(paths, began=began):
                 self.release(path)
-            self._forget({path for path in self._done if path not in paths})
+            self._forget({path for path in (*self._done, *self._taken) if path not in paths})
             self.looked = moment
         took = self.parts.clock.monotonic() - began
         rest = max(self.drop.rescan_interval, SHARE * took)
@@ -257,7 +257,7 @@ class Looker:
 
     def _forget(self, paths: set[bytes]) -> None:
         for path in paths:
-            del self._done[path]
+            self._done.pop(path, None)
         gone = [path for path in paths if self._taken.pop(path, None) is not None]
         if gone:
             self.parts.receiving.forget_taken(self.drop.name, gone)

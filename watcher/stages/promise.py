@@ -113,11 +113,10 @@ def read(path: str) -> Promise:
 
 
 def is_begun(parts: Parts, promise: Promise) -> bool:
-    """Whether any document was swapped: then it is carried forward, else taken back (spec 9)."""
-    return any(
-        _digest_of(_document(parts, promise, swap)) == swap.after != swap.before
-        for swap in promise.swaps
-    )
+    """Whether any document was swapped, or none is to be: then it is carried forward (spec 9)."""
+    changing = [swap for swap in promise.swaps if swap.after != swap.before]
+    done = (_digest_of(_document(parts, promise, swap)) == swap.after for swap in changing)
+    return not changing or any(done)
 
 
 def carry_out(parts: Parts, promise: Promise) -> None:

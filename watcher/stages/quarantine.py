@@ -11,6 +11,7 @@ import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from hashlib import sha256
+from typing import Final
 
 from watcher.core.errors import ClashError, storage_error
 from watcher.core.model import Candidate, Fingerprint, Refusal, RefusalCode
@@ -21,11 +22,11 @@ from watcher.stages.filing import remove_source
 from watcher.stages.parts import Parts, iso
 from watcher.stages.promise import OTHER_CLASS, Promise
 
-REASON = "reason.json"
+REASON: Final = "reason.json"
 
 
 def put_aside(
-    parts: Parts, drop: Drop, candidate: Candidate, refusal: Refusal, sop: str = ""
+    parts: Parts, drop: Drop, candidate: Candidate, refusal: Refusal
 ) -> Fingerprint | None:
     """Move one refused file to quarantine; gives its fingerprint where its source must stay.
 
@@ -40,7 +41,7 @@ def put_aside(
     files.make_folder(os.path.dirname(target))
     again = _take_in(drop, candidate, target)
     files.sync_folders([target])
-    entry = _entry(parts, candidate, refusal, place=place, sop=sop, again=again)
+    entry = _entry(parts, candidate, refusal, place=place, again=again)
     _write_reason(folder, entry)
     parts.registry.set_aside(entry)
     parts.receiving.record([], {candidate: candidate.print})
@@ -68,7 +69,8 @@ def _mark(path: bytes, *more: int) -> str:
 def _name(candidate: Candidate, *, shared: bool) -> str:
     """The original name; in a shared entry the path below the dropped folder."""
     path = os.fsdecode(candidate.path)
-    return path if shared else os.path.basename(path)
+    name = path if shared else os.path.basename(path)
+    return f"{name}.dropped" if name == REASON else name
 
 
 def _take_in(drop: Drop, candidate: Candidate, target: str) -> bool:
@@ -96,7 +98,7 @@ def _take_in(drop: Drop, candidate: Candidate, target: str) -> bool:
 
 
 def _entry(
-    parts: Parts, candidate: Candidate, refusal: Refusal, *, place: str, sop: str, again: bool
+    parts: Parts, candidate: Candidate, refusal: Refusal, *, place: str, again: bool
 ) -> SetAside:
     entry_id = os.path.basename(place)
     before = {each.id: each for each in parts.registry.aside(only_open=False)}.get(entry_id)
@@ -109,7 +111,7 @@ def _entry(
         path=candidate.path,
         text=refusal.text,
         hint=refusal.hint or f"watcher find {entry_id}",
-        sop=sop,
+        sop=refusal.sop,
         files=count,
         set_aside=parts.clock.now(),
     )

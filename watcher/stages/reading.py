@@ -33,7 +33,8 @@ def request(
     quiet: the file was quiet for the full time, so a lease is asked for but not required; copy: a
     link would not do.
     """
-    name = mark(candidate.drop.encode() + b"\0" + candidate.path)
+    # by process: the reader of a daemon that was killed may still be writing its own
+    name = f"{mark(candidate.drop.encode() + bytes(1) + candidate.path)}-{os.getpid()}"
     return {
         "root": drop.path,
         "path": os.fsdecode(candidate.path),

@@ -5,12 +5,13 @@ import os
 from collections.abc import Mapping
 
 from watcher.core import life
-from watcher.core.errors import DocumentError, HeldError, StorageError
+from watcher.core.errors import DocumentError, HeldError, MissingPlaceError, StorageError
 from watcher.core.find import Bound
 from watcher.core.model import Session, SessionKey, Status
 from watcher.core.policy import Drop, Identify
 from watcher.core.route import identify
 from watcher.io import files
+from watcher.io.lease import destination_key
 from watcher.stages import adopt
 from watcher.stages import promise as promises
 from watcher.stages.archive import fulfil, give_up, take_up
@@ -19,7 +20,7 @@ from watcher.stages.decided import note_all
 from watcher.stages.deleting import carry_delete, carry_scans
 from watcher.stages.hands import settle_hands
 from watcher.stages.hop import Hop
-from watcher.stages.parts import Parts
+from watcher.stages.parts import Parts, Stopped
 from watcher.stages.shelves import archive_index
 
 TO_CARRY_ON = (Status.BUILDING, Status.ARCHIVING, Status.MOVING, Status.DELETING)
@@ -30,6 +31,7 @@ async def recover(parts: Parts, examine: adopt.Examine, thread: Hop) -> None:
     """Everything a start owes the last run. The caller holds the stores that are there."""
     if parts.storage.is_there("prearchive"):
         await thread(_sweep, parts)
+        await thread(parts.ledger.clamp, parts.clock.now())
         adopted = await adopt.sessions(parts, examine, thread)
         _say(parts, adopted, "sessions of the tree that the ledger did not know as they are")
     if parts.storage.is_there("archive"):
@@ -78,7 +80,9 @@ def _carry_all(parts: Parts) -> int:
                 number += 1
         except HeldError:  # a command is at work on it
             continue
-        except StorageError as error:  # the sessions' stage tries again
+        except Stopped:
+            break
+        except (StorageError, MissingPlaceError) as error:  # the sessions' stage tries again
             parts.emit(
                 "session.status",
                 **parts.said(session, before=session.status.value, after="postponed"),
@@ -136,16 +140,26 @@ def reidentify(parts: Parts, drops: Mapping[str, Drop], rules: Identify) -> int:
         )
         if found.key.project is None:
             continue
-        with parts.leases.hold(parts.keys(session), parts.clock.now()):
+        reason = f"identified at start by {found.origins['project']}"
+        number += _move(parts, session, found.key.project, reason)
+    return number
+
+
+def _move(parts: Parts, session: Session, project: str, reason: str) -> bool:
+    """Move an Unassigned session; where that can't be done now it waits for the next start."""
+    keys = [*parts.keys(session), destination_key(project, session.label)]
+    try:
+        with parts.leases.hold(keys, parts.clock.now()):
             relocate(
                 parts,
                 session.id,
-                project=found.key.project,
+                project=project,
                 label=session.label,
                 subject=session.subject,
                 command="move",
                 who="watcher",
-                reason=f"identified at start by {found.origins['project']}",
+                reason=reason,
             )
-        number += 1
-    return number
+    except (HeldError, StorageError, MissingPlaceError, Stopped):
+        return False
+    return True

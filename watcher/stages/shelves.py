@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 
+from watcher.core.errors import DocumentError, StorageError
 from watcher.dicom import document
 from watcher.io import files
 from watcher.io.registry import Shelf
@@ -47,21 +48,26 @@ def archive_index(parts: Parts) -> int:
         here.add((project, label))
         print_ = files.print_of(path)
         shelf = known.get((project, label))
-        same = (
-            shelf
-            and print_
-            and (shelf.xml_size, shelf.xml_mtime_ns)
-            == (
-                print_.size,
-                print_.mtime_ns,
-            )
-        )
-        if not same:
-            parts.registry.shelve(_shelf(project, label, path, shelf))
-            number += 1
+        now = (print_.size, print_.mtime_ns) if print_ else None
+        if shelf is None or (shelf.xml_size, shelf.xml_mtime_ns) != now:
+            number += _reshelve(parts, project, label, path, shelf)
     for project, label in known.keys() - here:
         parts.registry.unshelve(project, label)
     return number
+
+
+def _reshelve(parts: Parts, project: str, label: str, path: str, old: Shelf | None) -> bool:
+    """Read one archived session anew; one that can't be read is said, and stops nobody."""
+    key = f"archive/{project}/{label}"
+    fields = {"project": project, "label": label, "path": path}
+    try:
+        parts.registry.shelve(_shelf(project, label, path, old))
+    except (DocumentError, StorageError) as error:
+        now = parts.clock.now()
+        parts.conditions.raise_("archive.damaged", key, now, **fields, text=str(error))
+        return False
+    parts.conditions.clear("archive.verified", key, **fields)
+    return True
 
 
 def _archived(archive: str) -> Iterator[tuple[str, str, str]]:
