@@ -169,7 +169,8 @@ def _not_yet(file: tables.File) -> Iterator[str]:
     for name, project in file.projects.items():
         if project.overwrite:
             yield f"projects.{name}.overwrite"
-    yield from (f"limits.{name}" for name in sorted(file.limits.model_fields_set))
+    changed = dict(file.limits).items() - dict(tables.Limits()).items()
+    yield from (f"limits.{name}" for name, _ in sorted(changed))
     if file.metrics.listen is not None:
         yield "metrics.listen"
     yield from (
