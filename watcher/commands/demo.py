@@ -141,7 +141,7 @@ def _progress(total: int) -> Iterator[Callable[[str], None]]:
 
         def heard(event: str) -> None:
             moves = event in {"file.filed", "file.waiting", "file.quarantined"}
-            bar.update(task, advance=int(moves), description=event)
+            bar.update(task, advance=int(moves), description=event, refresh=True)
 
         yield heard
 
