@@ -22,7 +22,7 @@ def test_the_example_configuration_loads():
 
 
 def test_the_unit_is_one(tmp_path):
-    """systemd finds no fault in the unit."""
+    """The unit has no fault that systemd finds."""
     if shutil.which("systemd-analyze") is None:
         pytest.skip("no systemd-analyze on this machine")
     text = (DEPLOY / "systemd" / "watcher.service").read_text()

@@ -1,22 +1,33 @@
 """The stages' devices, real, in a directory of their own."""
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
 
 import pytest
+from makers import make_dicom
 
+from watcher.core.life import Event
+from watcher.core.model import Candidate
 from watcher.core.policy import Drop, Identify, Project, Projects, SessionRules, Stores
+from watcher.core.route import identify
+from watcher.io import files
 from watcher.io.clock import Clock
 from watcher.io.lease import Leases
 from watcher.io.ledger import Ledger
+from watcher.io.reader import examine
 from watcher.io.receiving import Receiving
 from watcher.io.registry import Registry
+from watcher.io.reserve import Incoming
 from watcher.io.said import Conditions
 from watcher.io.stores import Storage
+from watcher.stages import reading
+from watcher.stages.archive import archive
 from watcher.stages.filing import Filer
 from watcher.stages.hop import Hop
 from watcher.stages.intake import Intake
 from watcher.stages.looking import Speed
 from watcher.stages.parts import Parts
+from watcher.stages.rebuild import build
 
 
 class SetClock(Clock):
@@ -40,6 +51,73 @@ class Bench:
 
     def events(self, name):
         return [fields for event, fields in self.said if event == name]
+
+    def path(self, name=""):
+        """Where something lies in the drop."""
+        return os.path.join(self.drop.path, name)
+
+    def put(self, name, number=1, *, study="1.2.3", series="1", **values):
+        """One file of the drop: the `number`-th instance of a series of a study."""
+        given = {"series": f"{study}.{series}", "sop": f"{study}.9.{number}", "instance": number}
+        return make_dicom(self.path(name), study=study, **{**given, **values})
+
+    def candidate(self, name, drop=None):
+        """A file of the drop as a look gives it."""
+        drop = drop or self.drop
+        seen = files.print_of(os.path.join(drop.path, name))
+        return Candidate(drop.name, os.fsencode(name), seen)
+
+    def incoming(self, name, *, drop=None, copy=False):
+        """A file of the drop read by the real reader, in this process, and identified."""
+        drop = drop or self.drop
+        files.make_folder(self.parts.storage.incoming)
+        candidate = self.candidate(name, drop)
+        store = self.parts.storage.incoming
+        ask = reading.request(store, drop, candidate, tags=(), quiet=True, copy=copy)
+        whole = reading.answer(candidate, examine(ask))
+        found = identify(
+            whole.examined.header,
+            drop=drop,
+            path=candidate.path,
+            identify=Identify(),
+            projects=self.parts.projects,
+        )
+        return Incoming(candidate, whole.examined, found, self.parts.rules.inactivity)
+
+    def file(self, *names, drop=None, copy=False):
+        """File these files of the drop as one batch; gives their outcomes."""
+        drop = drop or self.drop
+        batch = [self.incoming(name, drop=drop, copy=copy) for name in names]
+        return Filer(self.parts).file(drop, batch)
+
+    def filed(self, *numbers, project="P1", **values):
+        """Instances of one series, dropped and filed; gives their session."""
+        drop = replace(self.drop, project=project)
+        names = [f"in{number}" for number in numbers or (1,)]
+        for name, number in zip(names, numbers or (1,), strict=True):
+            self.put(name, number, **values)
+        (session,) = {outcome.session for outcome in self.file(*names, drop=drop)}
+        return self.parts.ledger.session(session)
+
+    def built(self, *numbers, **values):
+        """The same, and the session built."""
+        return build(self.parts, self.filed(*numbers, **values).id, Event.IDLE)
+
+    def archived(self, *numbers, **values):
+        """The same, and the session archived."""
+        return archive(self.parts, self.built(*numbers, **values).id)
+
+    def folder(self, session):
+        """A prearchive session's folder."""
+        return self.parts.storage.folder(session)
+
+    def shelf(self, label="P1", project="P1"):
+        """An archived session's folder."""
+        return self.parts.storage.archived(project, label)
+
+    def tree(self, kind="archive"):
+        """Every file of a store but its marker, relative to it."""
+        return [path for path in files.walk(self.parts.storage.path(kind)) if path[0] != "."]
 
     def intake(self, workers, **changes):
         given = {

@@ -239,7 +239,8 @@ def _take_in(
     if unread:
         return _leave(parts, found, record, unread)
     if record is None and not instances:
-        files.remove_empty_below(found.moment)
+        if files.remove_empty_below(found.moment):
+            drop_moment(parts, found.moment)
         return 0
     session = record or _unrecorded(parts, found, instances)
     if session.status in ENDED:

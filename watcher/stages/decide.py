@@ -99,7 +99,9 @@ def relocate(
         hold_auto=False,
     )
     parts.publish(_built(moving).id)
-    return _built(carry_move(parts, _built(moving)))
+    carried = carry_move(parts, _built(moving))
+    # a file that came meanwhile took it back to RECEIVING: it is moved all the same
+    return carried or parts.ledger.session(session_id)
 
 
 def carry_move(parts: Parts, session: Session) -> Session | None:
