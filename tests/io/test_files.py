@@ -65,6 +65,14 @@ def test_sync_failed(path):
     }
 
 
+def test_sync_many(path):
+    """More than are synced at once: each one is, and each that could not be is told of."""
+    there = [put(path(f"f{each}")) for each in range(30)]
+    missing = [path(f"m{each}") for each in range(30)]
+    mixed = [each for pair in zip(there, missing, strict=True) for each in pair]
+    assert set(missing) == set(files.sync_all(mixed))
+
+
 def test_sync_one_failed(path):
     """A single one is told of in the same way."""
     assert list(files.sync_all([path("missing")])) == [path("missing")]

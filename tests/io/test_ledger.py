@@ -180,7 +180,8 @@ def test_sizes(ledger):
     ledger.add(session(), [made("1.1"), made("1.2"), made("1.3", series="1.9")])
     ledger.add(session(id="20240619_091425124"), [made("1.1")])
     in_hand(ledger, "20240619_091425124")
-    assert {ID: (2, 3, 3000)} == ledger.sizes()
+    assert {ID: (2, 3, 3000)} == ledger.sizes() == ledger.sizes(ID)
+    assert {} == ledger.sizes("another")
 
 
 def test_listings(ledger):

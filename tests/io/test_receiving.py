@@ -7,6 +7,7 @@ from itertools import count
 import another
 import pytest
 from filed import header, session
+from sqlalchemy import event
 
 from watcher.core import names
 from watcher.core.find import Bound, Fate
@@ -307,6 +308,57 @@ def test_other_class_is_no_twin(file):
     assert [Fate.FILE, Fate.FILE] == [each.fate for each in file(one, other)]
 
 
+def test_name_taken_beside(ledger, file, desk):
+    """A name that a secondary object of the scan has is taken too: a build may join them."""
+    [first] = file(incoming(content="a"))
+    place = first.instance.place
+    ledger.relocate(STAMP, {place: replace(place, folder="secondary")})
+    [second], _, _ = desk(incoming(content="b"))
+    assert names.suffixed(place.name, second.instance.digest) == second.instance.place.name
+
+
+def statements(ledger, work):
+    """What SQLite is told, in order, while some work is done."""
+    told = []
+
+    def note(_connection, _cursor, statement, values, _context, _many):
+        told.append((statement, values))
+
+    event.listen(ledger.engine, "before_cursor_execute", note)
+    try:
+        work()
+    finally:
+        event.remove(ledger.engine, "before_cursor_execute", note)
+    return told
+
+
+def batch(number, *, of):
+    """So many files of three series."""
+    made = range(number)
+    return [incoming(f"{of}.{each}", series=f"1.2.3.4.{each % 3}") for each in made]
+
+
+def test_a_batch_asks_once(ledger, file, desk):
+    """A large batch takes as many statements as a small one: the cost of a file does not grow."""
+    file(*batch(9, of=1))
+    few = statements(ledger, lambda: file(*batch(3, of=2)))
+    many = statements(ledger, lambda: file(*batch(60, of=3)))
+    assert len(few) == len(many)
+
+
+def test_no_question_reads_the_session(ledger, file, desk):
+    """What filing asks of `instance` is found by a key, however many files the session has."""
+    file(*batch(9, of=1))
+    told = statements(ledger, lambda: file(*batch(9, of=2), *batch(9, of=1)))
+    asked = [each for each in told if each[0].startswith("SELECT instance.")]
+    assert 3 == len(asked)  # twins, series, names
+    with ledger.read() as tx:
+        for statement, values in asked:
+            plan = tx.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
+            (step,) = (each.detail for each in plan if "instance" in each.detail)
+            assert "AND" in step, step  # SEARCH ... (session=? AND ...)
+
+
 # -- scans ---------------------------------------------------------------------------------------
 
 
@@ -324,6 +376,14 @@ def test_scan_id_kept(ledger, file, desk):
     ledger.edit(STAMP, scan_ids={"1.2.3.4.1": "7-MR1"})
     [late], _, _ = desk(incoming("1.2"))
     assert late.instance.place.scan == "7-MR1"
+
+
+def test_all_scans_known(ledger, file):
+    """A batch in which every series has an ID already asks for none."""
+    file(incoming("1.1"))
+    ledger.edit(STAMP, scan_ids={"1.2.3.4.1": "7"})
+    [late] = file(incoming("1.2"))
+    assert late.instance.place.scan == "7"
 
 
 def test_scan_of_series(ledger, file, desk):

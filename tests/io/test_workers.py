@@ -104,6 +104,52 @@ async def test_together(ask):
         assert len(pids(workers)) in {1, 2}
 
 
+@pytest.mark.parametrize(("files", "started"), [(0, 0), (1, 1), (9, 2)])
+async def test_warm(ask, files, started):
+    """Ahead of so many files as many readers start as they need, and those read them."""
+    async with Workers.open(count=2) as workers:
+        await workers.warm(files)
+        await workers.warm(files)
+        waiting = pids(workers)
+        assert started == len(waiting)
+        await workers.examine([ask("0.dcm")])
+        assert set(waiting) <= set(pids(workers))
+
+
+async def test_warm_while_at_work(drop, ask):
+    """A reader at work counts: never more than were allowed."""
+    endless(drop / "long.dcm", 4_000_000_000)
+    async with Workers.open(count=2) as workers, anyio.create_task_group() as tasks:
+        tasks.start_soon(workers.examine, [ask("long.dcm")])
+        await anyio.wait_all_tasks_blocked()
+        await workers.warm(9)
+        assert 1 == len(pids(workers))
+        tasks.cancel_scope.cancel()
+
+
+async def test_warm_in_vain(ask, interpreter):
+    """Where no reader can be started, it is the question that says so."""
+    interpreter(None)
+    async with Workers.open(count=1) as workers:
+        await workers.warm(1)
+        with pytest.raises(WorkerError, match="No such file"):
+            await workers.examine([ask("0.dcm")])
+
+
+async def test_warm_and_gone(ask):
+    """A reader that died before it was first asked is no file's fault: another reads."""
+    async with Workers.open(count=1) as workers:
+        await workers.warm(1)
+        os.kill(pids(workers)[0], signal.SIGKILL)
+        with anyio.fail_after(30):
+            while runs(pids(workers)[0]):
+                await anyio.sleep(0.01)
+        with pytest.raises(WorkerError, match="can't be started"):
+            await workers.examine([ask("0.dcm")])
+        [read] = await workers.examine([ask("0.dcm")])
+        assert digests([read]) == [32]
+
+
 async def test_hangs(drop, ask):
     """A file that hangs its reader is tried once more alone, then refused; the others are read."""
     endless(drop / "hangs.dcm", 4_000_000_000)

@@ -9,8 +9,9 @@ import pytest
 from makers import make_dicom
 
 from watcher.core.errors import StorageError
-from watcher.core.model import Status
+from watcher.core.model import Fingerprint, Status
 from watcher.io.workers import Workers
+from watcher.stages.intake import BATCH, BYTES
 from watcher.stages.recover import recover
 from watcher.stages.sessions import Sessions
 
@@ -40,6 +41,30 @@ async def test_a_settled_file_is_filed(bench, workers):
     assert ("P1", Status.RECEIVING) == (session.project, session.status)
     assert not os.path.exists(path)
     assert 1 == len(bench.parts.ledger.instances(session.id))
+
+
+async def test_batches(bench, workers):
+    """Files of more batches than are under way at once are all filed, each once."""
+    number = BATCH * 2 + 7
+    for each in range(number):
+        path = os.path.join(bench.drop.path, f"{each}")
+        make_dicom(path, sop=f"1.2.3.9.{each}", PixelData=bytes(2), Rows=1, Columns=1)
+    intake = bench.intake(workers)
+    await until(intake, lambda: intake.tally.filed >= number)
+    (session,) = bench.parts.ledger.sessions()
+    assert number == len(bench.parts.ledger.instances(session.id)) == intake.tally.filed
+    assert [] == os.listdir(bench.drop.path)
+
+
+async def test_a_batch_is_bounded(bench, workers):
+    """A batch ends before its bytes become too many, and takes one file whatever its size."""
+    intake = bench.intake(workers)
+    for moment in (0.0, 1.0):
+        for at, size in enumerate((BYTES, 1, BYTES // 2, BYTES * 3)):
+            seen = Fingerprint(1, at, size, 0, 0)
+            intake.settler.see(b"%d" % at, seen, moment)
+    chosen = [[path for path, _, _ in intake._choose()] for _ in range(4)]
+    assert [[b"0"], [b"1", b"2"], [b"3"], []] == chosen
 
 
 async def test_a_growing_file_is_not_taken(bench, workers):

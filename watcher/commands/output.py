@@ -8,10 +8,19 @@ from rich.console import Console
 from rich.table import Table
 
 
+class _Passing(Console):
+    """A console that leaves a closed pipe to the program's own border; rich would exit with 1."""
+
+    def on_broken_pipe(self) -> None:
+        """Pass it on."""
+        raise BrokenPipeError
+
+
 def console() -> Console:
     """Standard output; no colour and no folding when it is piped."""
-    width = None if sys.stdout.isatty() else 200
-    return Console(file=sys.stdout, width=width, highlight=False, soft_wrap=not sys.stdout.isatty())
+    piped = not sys.stdout.isatty()
+    width = 200 if piped else None
+    return _Passing(file=sys.stdout, width=width, highlight=False, soft_wrap=piped)
 
 
 def print_json(document: object) -> None:

@@ -21,6 +21,7 @@ NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK,
 UMASK = os.umask(0o077)  # read by setting it, at import: no thread creates files yet
 os.umask(UMASK)
 SYNC_THREADS = 8  # stack-facts 2.1: parallel fsync beats syncfs and flushes nobody else's data
+_SYNCING = ThreadPoolExecutor(SYNC_THREADS, "fsync")  # starts a thread when there is work for it
 
 
 def sync(path: str) -> None:
@@ -38,22 +39,18 @@ def sync(path: str) -> None:
 def sync_all(paths: Iterable[str]) -> dict[str, SyncError]:
     """Make many durable, several at once; those that failed, with why."""
     wanted = list(dict.fromkeys(paths))
-    if len(wanted) == 1:
-        return _sync_failed(wanted[0])
+    shares = [wanted[at::SYNC_THREADS] for at in range(min(SYNC_THREADS, len(wanted)))]
+    return {path: why for some in _SYNCING.map(_sync_each, shares) for path, why in some.items()}
+
+
+def _sync_each(paths: Iterable[str]) -> dict[str, SyncError]:
     failed: dict[str, SyncError] = {}
-    if wanted:
-        with ThreadPoolExecutor(SYNC_THREADS, "fsync") as pool:
-            for one in pool.map(_sync_failed, wanted):
-                failed |= one
+    for path in paths:
+        try:
+            sync(path)
+        except SyncError as error:
+            failed[path] = error
     return failed
-
-
-def _sync_failed(path: str) -> dict[str, SyncError]:
-    try:
-        sync(path)
-    except SyncError as error:
-        return {path: error}
-    return {}
 
 
 def make_folder(path: str) -> None:

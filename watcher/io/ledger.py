@@ -8,10 +8,10 @@ import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, or_, select, update
 
 from watcher.core import life
 from watcher.core.errors import UnknownSessionError, WatcherError
@@ -135,29 +135,23 @@ class Ledger:
         with self.read() as tx:
             return {Status(status): number for status, number in tx.execute(query)}
 
-    def sizes(self) -> dict[str, tuple[int, int, int]]:
-        """Scans, files and bytes of every session that has files in the prearchive."""
+    def sizes(self, only: str | None = None) -> dict[str, tuple[int, int, int]]:
+        """Scans, files and bytes of every session (or this) that has files in the prearchive."""
         row = tables.instance.c
-        query = (
-            select(
-                row.session,
-                func.count(func.distinct(row.series)),
-                func.count(),
-                func.sum(row.size),
-            )
-            .where(row.in_hand.is_(False))
-            .group_by(row.session)
-        )
+        scans = func.count(func.distinct(row.series))
+        query = select(row.session, scans, func.count(), func.sum(row.size))
+        query = query.where(row.in_hand.is_(False)).group_by(row.session)
+        if only is not None:
+            query = query.where(row.session == only)
         with self.read() as tx:
-            return {owner: (scans, files, size) for owner, scans, files, size in tx.execute(query)}
+            return {owner: (found, files, size) for owner, found, files, size in tx.execute(query)}
 
     def kept_sizes(self, wanted: str) -> tuple[int, int, int]:
         """Scans, files and bytes a session had when it left the prearchive."""
         row = tables.session.c
+        query = select(row.scans, row.files, row.bytes).where(row.id == wanted)
         with self.read() as tx:
-            found = tx.execute(
-                select(row.scans, row.files, row.bytes).where(row.id == wanted)
-            ).first()
+            found = tx.execute(query).first()
         if found is None:
             raise _unknown(wanted)
         return found[0], found[1], found[2]
@@ -245,29 +239,30 @@ class Ledger:
 
     def relocate(self, owner: str, moved: Mapping[Place, Place]) -> None:
         """Files of a session that have a new place in it."""
-        with self.write() as tx:
-            for old, new in moved.items():
-                tx.execute(
-                    update(tables.instance).where(*at(owner, old)),
-                    {"scan": new.scan, "folder": new.folder, "name": new.name},
-                )
+        columns = [{**named(owner, old), **asdict(new)} for old, new in moved.items()]
+        if columns:
+            with self.write() as tx:
+                tx.execute(update(tables.instance).where(*NAMED), columns)
 
     def drop_instances(self, owner: str, places: Sequence[Place]) -> None:
         """Files that left a session."""
-        with self.write() as tx:
-            for place in places:
-                tx.execute(delete(tables.instance).where(*at(owner, place)))
+        if places:
+            with self.write() as tx:
+                gone = [named(owner, place) for place in places]
+                tx.execute(delete(tables.instance).where(*NAMED), gone)
 
 
-def at(owner: str, place: Place) -> tuple[Any, ...]:
-    """The condition that names one file of a session."""
-    row = tables.instance.c
-    return (
-        row.session == owner,
-        row.scan == place.scan,
-        row.folder == place.folder,
-        row.name == place.name,
-    )
+# the condition that names one file of a session, to be met by what `named` gives
+NAMED: Final = tuple(
+    tables.instance.c[name] == bindparam(f"of_{name}")
+    for name in ("session", "scan", "folder", "name")
+)
+
+
+def named(owner: str, place: Place) -> dict[str, str]:
+    """Which file of a session NAMED means."""
+    where = {"of_scan": place.scan, "of_folder": place.folder, "of_name": place.name}
+    return {"of_session": owner, **where}
 
 
 def add_instances(tx: Connection, owner: str, instances: Sequence[Instance]) -> None:

@@ -7,12 +7,12 @@ a duplicate of them.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from watcher.core.find import Bound
 from watcher.core.model import Candidate, Fingerprint, Instance, Session, SessionKey, Status
 from watcher.io import tables
-from watcher.io.ledger import Ledger, at
+from watcher.io.ledger import NAMED, Ledger, named
 from watcher.io.reserve import Desks, Hand, Incoming, Reserved
 
 
@@ -32,7 +32,7 @@ class Receiving:
         """
         with self.ledger.write() as tx:
             desks = Desks(tx, now, stamp)
-            reserved = [desks.take(each) for each in batch]
+            reserved = desks.take(batch)
             desks.settle()
         return reserved, desks.opened, desks.reopened
 
@@ -41,10 +41,10 @@ class Receiving:
     ) -> None:
         """The batch is durable in the prearchive; its sources are to be removed (or kept)."""
         rows = [_taken(candidate, found) for candidate, found in sources.items()]
-        places = [(each.session.id, each.instance.place) for each in filed if each.instance]
+        places = [named(each.session.id, each.instance.place) for each in filed if each.instance]
         with self.ledger.write() as tx:
-            for owner, place in places:
-                tx.execute(update(tables.instance).where(*at(owner, place)), {"in_hand": False})
+            if places:
+                tx.execute(update(tables.instance).where(*NAMED).values(in_hand=False), places)
             if rows:
                 tx.execute(insert(tables.taken).prefix_with("OR REPLACE"), rows)
 
@@ -81,10 +81,12 @@ class Receiving:
 
     def forget_taken(self, drop: str, paths: Sequence[bytes]) -> None:
         """Sources that are gone from a drop."""
+        if not paths:
+            return
         row = tables.taken.c
+        query = delete(tables.taken).where(row.drop == drop, row.path == bindparam("gone"))
         with self.ledger.write() as tx:
-            for path in paths:
-                tx.execute(delete(tables.taken).where(row.drop == drop, row.path == path))
+            tx.execute(query, [{"gone": path} for path in paths])
 
     def bind(self, key: SessionKey, to: Bound) -> None:
         """A person's decision on a study: files of this key go there from now on."""
@@ -119,7 +121,9 @@ def _taken(candidate: Candidate, found: Fingerprint) -> dict[str, object]:
 def _unreserve(tx: Connection, failed: Reserved | Hand) -> bool:
     if failed.instance is None:
         return False
-    tx.execute(delete(tables.instance).where(*at(failed.session.id, failed.instance.place)))
+    tx.execute(
+        delete(tables.instance).where(*NAMED), named(failed.session.id, failed.instance.place)
+    )
     return True
 
 

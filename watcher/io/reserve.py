@@ -1,9 +1,9 @@
 """One batch of files finds its sessions and names, inside one transaction of the ledger."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Select, Table, func, insert, select
 
@@ -21,6 +21,8 @@ from watcher.core.model import (
 )
 from watcher.io import tables
 from watcher.io.ledger import put
+
+FOLDERS: Final = ("DICOM", "secondary")  # of a scan
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +78,25 @@ class Desks:
         """Sessions this batch brought back to RECEIVING."""
         return [desk.session for desk in self._desks.values() if desk.reopened]
 
-    def take(self, incoming: Incoming) -> Reserved:
-        """Reserve a name for one file."""
+    def take(self, batch: Sequence[Incoming]) -> list[Reserved]:
+        """Reserve a name for each file, in order."""
+        aims = [self._aim(each) for each in batch]
+        theirs: dict[str, list[Incoming]] = {}
+        for each, (desk, _) in zip(batch, aims, strict=True):
+            theirs.setdefault(desk.session.id, []).append(each)
+        for owner, files in theirs.items():
+            self._desks[owner].look_up(files)
+        return [
+            desk.take(each, self._now, by_decision=by_decision)
+            for each, (desk, by_decision) in zip(batch, aims, strict=True)
+        ]
+
+    def _aim(self, incoming: Incoming) -> tuple["Desk", bool]:
+        """Where a file goes, and whether a person's decision sends it there."""
         key, bound = follow(incoming.identity.key, self._bound(incoming.identity.key.study))
         key = self._apart(key)
         subject = bound.subject if bound else incoming.identity.subject
-        desk = self._desk(key, subject, incoming)
-        return desk.take(incoming, self._now, by_decision=bound is not None)
+        return self._desk(key, subject, incoming), bound is not None
 
     def settle(self) -> None:
         """Write the sessions as the batch leaves them."""
@@ -175,41 +189,69 @@ class Desk:
         self.changed = False
         self.reopened = False
         self._known: dict[tuple[str, str], list[Known]] = {}
-        self._names: set[tuple[str, str]] = set()
-        self._folders: dict[str, str] = {}
+        self._names: set[tuple[str, str]] = set()  # taken
+        self._own: dict[Candidate, str] = {}
+        self._asked: set[str] = set()  # names of which the ledger has said all it knows
+        self._folders: dict[str, str] = dict(session.scan_ids)
+
+    def look_up(self, batch: Sequence[Incoming]) -> None:
+        """What the ledger knows of these files' instances, series and names: one query each."""
+        headers = [each.examined.header for each in batch]
+        self._look_up_twins({header.sop_instance for header in headers})
+        self._look_up_folders({header.series for header in headers} - self._folders.keys())
+        for header in headers:
+            self._folders.setdefault(header.series, names.scan_folder(header))
+        scans = {self._folders[header.series] for header in headers}
+        self._own = {each.candidate: names.file_name(each.examined.header) for each in batch}
+        self._look_up_names(scans, set(self._own.values()))
 
     def take(self, incoming: Incoming, now: float, *, by_decision: bool) -> Reserved:
         """Reserve a name for one file, or say why not."""
         header = incoming.examined.header
-        known = self._twins(header.sop_instance, header.sop_class)
+        known = self._known.setdefault((header.sop_instance, header.sop_class), [])
         verdict = fate(incoming.examined, known)
         if verdict is not Fate.FILE:
             self._renew(verdict, incoming, now)
             found = twin(incoming.examined, known)
             place = found.place if found else None
-            return Reserved(incoming, self.session, verdict, by_decision=by_decision, twin=place)
+            return Reserved(incoming, self.session, verdict, None, by_decision, place)
         instance = self._instance(incoming, now)
         known.append(Known(instance.digest, in_hand=True))
         self.rows.append(tables.instance_columns(self.session.id, instance, in_hand=True))
         self._file(incoming, now)
         return Reserved(incoming, self.session, verdict, instance, by_decision)
 
-    def _twins(self, sop: str, sop_class: str) -> list[Known]:
-        if (sop, sop_class) not in self._known:
-            row = tables.instance.c
-            query = select(row.digest, row.in_hand, row.scan, row.folder, row.name).where(
-                row.session == self.session.id, row.sop == sop, row["class"] == sop_class
-            )
-            self._known[sop, sop_class] = [
-                Known(digest, in_hand, Place(*where))
-                for digest, in_hand, *where in self._tx.execute(query)
-            ]
-        return self._known[sop, sop_class]
+    def _look_up_twins(self, sops: Collection[str]) -> None:
+        row = tables.instance.c
+        query = select(
+            row.sop, row["class"], row.digest, row.in_hand, row.scan, row.folder, row.name
+        ).where(row.session == self.session.id, row.sop.in_(sops))
+        # left alone, SQLite reads the whole session instead
+        query = query.with_hint(tables.instance, "INDEXED BY instance_sop", "sqlite")
+        for sop, sop_class, digest, in_hand, *where in self._tx.execute(query):
+            known = self._known.setdefault((sop, sop_class), [])
+            known.append(Known(digest, in_hand, Place(*where)))
+
+    def _look_up_folders(self, series: Collection[str]) -> None:
+        row = tables.instance.c
+        query = select(row.series, func.min(row.scan).label("scan")).group_by(row.series)
+        query = query.where(row.session == self.session.id, row.series.in_(series))
+        query = query.with_hint(tables.instance, "INDEXED BY instance_series", "sqlite")
+        self._folders |= {each.series: each.scan for each in self._tx.execute(query)}
+
+    def _look_up_names(self, scans: Collection[str], wanted: Collection[str]) -> None:
+        row = tables.instance.c
+        query = select(row.scan, row.name).where(
+            row.session == self.session.id, row.scan.in_(scans), row.name.in_(wanted)
+        )
+        query = query.where(row.folder.in_(FOLDERS))  # so that the key is searched to its end
+        self._names |= {(scan, name) for scan, name in self._tx.execute(query)}
+        self._asked |= set(wanted)
 
     def _instance(self, incoming: Incoming, now: float) -> Instance:
         examined, candidate = incoming.examined, incoming.candidate
-        scan = self._folder(incoming)
-        name = self._free(scan, names.file_name(examined.header), examined.digest)
+        scan = self._folders[examined.header.series]
+        name = self._free(scan, self._own[candidate], examined.digest)
         self._names.add((scan, name))
         return Instance(
             place=Place(scan, "DICOM", name),
@@ -221,15 +263,6 @@ class Desk:
             source=candidate.path,
         )
 
-    def _folder(self, incoming: Incoming) -> str:
-        series = incoming.examined.header.series
-        if series not in self._folders:
-            row = tables.instance.c
-            query = select(row.scan).where(row.session == self.session.id, row.series == series)
-            found = self.session.scan_ids.get(series) or self._tx.execute(query.limit(1)).scalar()
-            self._folders[series] = found or names.scan_folder(incoming.examined.header)
-        return self._folders[series]
-
     def _free(self, scan: str, name: str, digest: str) -> str:
         """A name nobody has: the file's own, then the suffixed one, then others made from it."""
         free, mark = name, digest
@@ -238,26 +271,14 @@ class Desk:
         return free
 
     def _is_taken(self, scan: str, name: str) -> bool:
-        if (scan, name) in self._names:
-            return True
-        row = tables.instance.c
-        query = select(row.name).where(
-            row.session == self.session.id, row.scan == scan, row.name == name
-        )
-        return self._tx.execute(query.limit(1)).first() is not None
+        if name not in self._asked:  # a suffixed one: rare
+            self._look_up_names(self._folders.values(), [name])
+        return (scan, name) in self._names
 
     def _file(self, incoming: Incoming, now: float) -> None:
         old = self.session
         status = life.move(old.status, life.Event.FILE)
         self.reopened |= status is not old.status
-        drops = (
-            old.drops
-            if incoming.candidate.drop in old.drops
-            else (
-                *old.drops,
-                incoming.candidate.drop,
-            )
-        )
         self.session = replace(
             old,
             status=status,
@@ -266,7 +287,7 @@ class Desk:
             last_arrival=now,
             inactivity=incoming.inactivity,
             generation=old.generation + 1,
-            drops=drops,
+            drops=tuple(dict.fromkeys((*old.drops, incoming.candidate.drop))),
             hold_auto=False,
         )
         self.changed = True

@@ -37,6 +37,7 @@ class _Worker:
         if process.stdin is None or process.stdout is None:
             raise WorkerError("a worker was started without pipes")
         self.process = process
+        self.ready = False  # it has answered once
         self._stdin = process.stdin
         self._lines = BufferedByteReceiveStream(process.stdout)
         self.done = 0
@@ -91,6 +92,7 @@ class Workers:
         self._recycle = recycle
         self._idle: list[_Worker] = []
         self._free = anyio.Semaphore(count)
+        self._spawning = anyio.Lock()
 
     @classmethod
     @asynccontextmanager
@@ -101,6 +103,16 @@ class Workers:
             yield workers
         finally:
             await workers._dismiss()
+
+    async def warm(self, files: int) -> None:
+        """Start the processes that so many files will need, while the files settle.
+
+        Where none can be started, `examine` says so.
+        """
+        async with self._spawning:
+            with suppress(WorkerError):
+                while len(self._idle) < min(files, self._free.value):
+                    self._idle.append(await self._spawn())
 
     async def examine(self, requests: Sequence[Request]) -> list[Reply]:
         """One reply per request, in order; never an error because of what a file holds."""
@@ -124,7 +136,7 @@ class Workers:
     async def _ask(self, requests: Sequence[Request]) -> list[Reply]:
         wall = self._wall + sum(each.get("size", 0) for each in requests) / SLOW
         async with self._free:
-            worker = self._idle.pop() if self._idle else await self._start()
+            worker = await self._worker()
             try:
                 replies = await worker.ask(requests, wall)
             except BaseException:  # cancelled or died: what it would still say is of no use
@@ -141,7 +153,22 @@ class Workers:
         while self._idle:
             await self._idle.pop().end()
 
-    async def _start(self) -> _Worker:
+    async def _worker(self) -> _Worker:
+        """A process that has answered: else its death would be laid to the files' charge."""
+        worker = self._idle.pop() if self._idle else await self._spawn()
+        if worker.ready:
+            return worker
+        try:
+            await worker.ask([], START)
+        except BaseException as error:
+            await worker.end()
+            if isinstance(error, _Died):
+                raise WorkerError("a reader can't be started: it ended at once") from error
+            raise
+        worker.ready = True
+        return worker
+
+    async def _spawn(self) -> _Worker:
         # -P: the current folder, which may be anybody's, is not looked through for modules
         command = [sys.executable, "-P", "-m", "watcher.io.reader", "--memory", str(self._memory)]
         try:
@@ -150,12 +177,4 @@ class Workers:
             )
         except OSError as error:
             raise WorkerError(f"a reader can't be started: {error.strerror}") from error
-        worker = _Worker(process)
-        try:
-            await worker.ask([], START)  # else its death would be laid to the files' charge
-        except BaseException as error:
-            await worker.end()
-            if isinstance(error, _Died):
-                raise WorkerError("a reader can't be started: it ended at once") from error
-            raise
-        return worker
+        return _Worker(process)

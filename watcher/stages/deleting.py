@@ -15,7 +15,7 @@ from watcher.core.model import Decision, Instance, Place, Session
 from watcher.io import files
 from watcher.stages.decided import ARRIVING, decision_on, note, note_all
 from watcher.stages.parts import Parts
-from watcher.stages.rebuild import finish
+from watcher.stages.rebuild import finish, retire
 
 PLAN = "delete.json"
 
@@ -106,6 +106,8 @@ def carry_scans(parts: Parts, session: Session) -> None:
             source = os.path.join(folder, place.path)
             if os.path.lexists(source):
                 _to_history(source, os.path.join(history, place.path))
+        for emptied in sorted({os.path.dirname(place.path) for place in places}):
+            retire(os.path.join(folder, emptied))  # its catalog lists what is gone
         parts.ledger.drop_instances(session.id, places)
         note(parts, session, decision)
     files.remove(path)

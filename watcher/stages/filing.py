@@ -80,6 +80,7 @@ class _Batch:
         self.drop = drop
         self.batch = batch
         self.lost: dict[Candidate, Outcome] = {}
+        self.folders: dict[str, str] = {}  # by session; none moves while files are in hand
 
     def run(self) -> list[Outcome]:
         """All the steps, in their order."""
@@ -112,7 +113,10 @@ class _Batch:
         return False
 
     def _folder(self, each: Reserved) -> str:
-        return self.parts.storage.folder(each.session)
+        owner = each.session.id
+        if owner not in self.folders:
+            self.folders[owner] = self.parts.storage.folder(each.session)
+        return self.folders[owner]
 
     def _open(self, wanted: Sequence[Reserved], changed: set[str]) -> None:
         for folder in dict.fromkeys(os.path.dirname(self._target(each)) for each in wanted):
@@ -139,7 +143,7 @@ class _Batch:
     def _target(self, each: Reserved) -> str:
         if each.instance is None:
             raise WatcherError("a reservation without a place")
-        return os.path.join(self._folder(each), each.instance.place.path)
+        return f"{self._folder(each)}/{each.instance.place.path}"
 
     def _lose(self, each: Reserved, result: Result, error: StorageError | None = None) -> None:
         candidate = each.incoming.candidate

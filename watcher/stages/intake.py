@@ -27,10 +27,12 @@ from watcher.stages.looking import Looker, Speed
 from watcher.stages.parts import Parts
 from watcher.stages.quarantine import put_aside, supersede
 
-BATCH = 64  # files; stack-facts 2.2: 32 and more give nearly all of the win
-LANES = 2  # batches read at once: as many as there are workers
+BATCH = 256  # files: each batch costs three commits and one sync of every folder it fills
+BYTES = 128 << 20  # of a batch, unless one file has more: it is one step, and ends as a whole
+LANES = 4  # batches under way: two are read, one is filed, one is ready for it
 IDLE = 5.0  # seconds between two tries while nothing can be written
 PAUSE = 30.0  # seconds until a file the machine failed on is tried again
+Ripe = tuple[bytes, Fingerprint, bool]  # path, as it was seen, whether the full quiet has passed
 ARCHIVES = (b".zip", b".tar", b".tar.gz", b".tgz")
 
 
@@ -112,19 +114,38 @@ class Intake:
             self.filed()
         self._tell_stuck()
         if not self.low():
+            await self.workers.warm(len(self.settler))
             await self._take()
         await self.thread(self.looker.prune, self.parts.clock.monotonic())
 
     # -- taking -------------------------------------------------------------------------------
 
     async def _take(self) -> None:
-        while ripe := self.settler.ripe(self.parts.clock.monotonic(), BATCH * LANES):
-            chosen = [each for each in ripe if self.settler.take(each[0])]
-            async with anyio.create_task_group() as lanes:
-                for start in range(0, len(chosen), BATCH):
-                    lanes.start_soon(self._read, chosen[start : start + BATCH])
+        """Everything that is ripe, in batches: while one is filed, the next are read."""
+        free = anyio.Semaphore(LANES)
+        async with anyio.create_task_group() as lanes:
+            await free.acquire()
+            while chosen := self._choose():
+                lanes.start_soon(self._lane, free, chosen)
+                await free.acquire()
 
-    async def _read(self, chosen: Sequence[tuple[bytes, Fingerprint, bool]]) -> None:
+    async def _lane(self, free: anyio.Semaphore, chosen: Sequence[Ripe]) -> None:
+        await self._read(chosen)
+        free.release()
+
+    def _choose(self) -> list[Ripe]:
+        """The next batch; what is in it is in hand from here on."""
+        chosen: list[Ripe] = []
+        room = BYTES
+        for path, seen, quiet in self.settler.ripe(self.parts.clock.monotonic(), BATCH):
+            room -= seen.size
+            if chosen and room < 0:
+                break
+            if self.settler.take(path):
+                chosen.append((path, seen, quiet))
+        return chosen
+
+    async def _read(self, chosen: Sequence[Ripe]) -> None:
         """Read one batch, then file what is whole; one thread or process hop each."""
         requests = [
             reading.request(

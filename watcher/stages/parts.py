@@ -1,13 +1,13 @@
 """What the stages and the commands work with, built once from the settings."""
 
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from watcher.core.events import Emit
 from watcher.core.model import Finding, Session, Status
 from watcher.core.policy import Project, Projects, SessionRules
+from watcher.core.record import finding_values
 from watcher.io.clock import Clock
 from watcher.io.lease import Leases, destination_key, session_key
 from watcher.io.ledger import Ledger
@@ -104,19 +104,10 @@ class Parts:
 
 def shown(finding: Finding) -> dict[str, object]:
     """A finding as a line of the log carries it."""
-    return {
-        "code": finding.code,
-        "xnat": list(finding.xnat),
-        "severity": finding.severity.value,
-        "text": finding.text,
-        "scope": finding.scope,
-        "resolve": list(finding.resolve),
-    }
+    sides = {"incoming", "archived", "evidence"}
+    return {name: value for name, value in finding_values(finding).items() if name not in sides}
 
 
 def iso(moment: float) -> str:
     """A moment in seconds since the epoch, as ISO 8601 in UTC with milliseconds."""
     return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds")
-
-
-Step = Callable[[], None]

@@ -46,8 +46,9 @@ def finish(parts: Parts, session: Session, started: float) -> Session | None:
 
 def _build(parts: Parts, session: Session) -> Session:
     """Files into their scans, then catalogs, XML and findings; the session with all of them."""
-    tidy(parts, session)
-    scans = arrange(parts.ledger.instances(session.id), known=session.scan_ids)
+    filed = parts.ledger.instances(session.id)
+    tidy(parts, session, filed)
+    scans = arrange(filed, known=session.scan_ids)
     scans = _move_in(parts, session, scans)
     session = replace(session, scan_ids={**session.scan_ids, **{s.uid: s.id for s in scans}})
     _write_catalogs(parts, session, scans)
@@ -85,7 +86,7 @@ def _tell(parts: Parts, done: Session | None, started: float) -> Session | None:
     if done is None:
         return None
     parts.publish(done.id)
-    scans, number, size = parts.ledger.sizes().get(done.id, (0, 0, 0))
+    scans, number, size = parts.ledger.sizes(done.id).get(done.id, (0, 0, 0))
     parts.emit(
         "session.rebuilt",
         **parts.said(done, status=done.status.value, scans=scans, files=number, bytes=size),
@@ -105,19 +106,20 @@ def _back(parts: Parts, session_id: str) -> None:
 # -- files -------------------------------------------------------------------------------------
 
 
-def tidy(parts: Parts, session: Session) -> None:
+def tidy(parts: Parts, session: Session, filed: Sequence[Instance]) -> None:
     """Remove second names that a crash left on files of this session: same inode, not recorded."""
     base = parts.storage.folder(session)
-    known = {
-        each.place.path: each
-        for hand in (False, True)
-        for each in parts.ledger.instances(session.id, in_hand=hand)
-    }
+    in_hand = parts.ledger.instances(session.id, in_hand=True)
+    known = {each.place.path for each in (*filed, *in_hand)}
+    strangers = [
+        path for path in files.walk(base) if path not in known and path.startswith("SCANS/")
+    ]
+    if all(path.endswith("_catalog.xml") for path in strangers):
+        return
     inodes = {found for path in known if (found := _inode(os.path.join(base, path)))}
-    for path in list(files.walk(base)):
-        full = os.path.join(base, path)
-        if path not in known and path.startswith("SCANS/") and _inode(full) in inodes:
-            files.remove(full)
+    for path in strangers:
+        if _inode(os.path.join(base, path)) in inodes:
+            files.remove(os.path.join(base, path))
 
 
 def _inode(path: str) -> tuple[int, int] | None:
@@ -142,7 +144,7 @@ def _move_in(parts: Parts, session: Session, scans: Sequence[Scan]) -> tuple[Sca
     for old in moves:
         files.remove(os.path.join(base, old.path))
     for folder in sorted({os.path.dirname(old.path) for old in moves}):
-        _retire(os.path.join(base, folder))
+        retire(os.path.join(base, folder))
     return tuple(_placed(scan, moves) for scan in scans)
 
 
@@ -173,7 +175,7 @@ def _placed(scan: Scan, moves: dict[Place, Place]) -> Scan:
     return replace(scan, resources=tuple(resources))
 
 
-def _retire(folder: str) -> None:
+def retire(folder: str) -> None:
     """A scan folder that files left: its catalog goes if nothing else is there."""
     left = files.names_in(folder)
     if all(name.endswith("_catalog.xml") for name in left):

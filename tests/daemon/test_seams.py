@@ -1,0 +1,126 @@
+"""The daemon where it meets the machine: systemd, a locked ledger, a watch that is lost."""
+
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+from makers import make_dicom
+from world import World
+
+
+def instance(world, number=1, **values):
+    """One instance, dropped."""
+    sop = f"1.2.3.1.{number}"
+    return make_dicom(world.drop / f"{number}", sop=sop, instance=number, **values)
+
+
+def test_systemd_is_told(tmp_path):
+    """READY once it watches, WATCHDOG while it lives, STOPPING at a signal (sd_notify(3))."""
+    world = World(tmp_path)
+    address = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as line:
+        line.bind(address)
+        line.settimeout(30)
+        with world.daemon(NOTIFY_SOCKET=address) as daemon:
+            told = [line.recv(1000) for _ in range(2)]
+            daemon.process.send_signal(signal.SIGTERM)
+            while told[-1] != b"STOPPING=1":
+                told.append(line.recv(1000))
+            daemon.stop(0)
+    assert b"READY=1\nSTATUS=watching 1 drops" in told
+    assert b"WATCHDOG=1" in told
+
+
+def test_a_locked_ledger_is_said_once_and_waited_for(tmp_path):
+    """Somebody else writes to the ledger for long: said, nothing lost, and over when it is over."""
+    world = World(tmp_path, extra='heartbeat = "1s"')
+    with world.daemon() as daemon:
+        other = sqlite3.connect(world.root / "state" / "ledger.sqlite", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        daemon.wait_for("storage.unavailable", store="state")
+        other.execute("ROLLBACK")
+        other.close()
+        daemon.wait_for("storage.available", store="state")
+        instance(world)
+        daemon.wait_for("session.archived")
+        assert 1 == sum(each["event"] == "storage.unavailable" for each in daemon.events)
+
+
+def test_a_drop_replaced_at_its_path_is_watched(tmp_path):
+    """Another directory takes the path of a drop: what comes there is found and archived."""
+    world = World(tmp_path)
+    fresh = world.base / "fresh"
+    fresh.mkdir()
+    with world.daemon() as daemon:
+        os.rename(world.drop, world.base / "old")
+        os.rename(fresh, world.drop)
+        instance(world, 1)
+        daemon.wait_for("session.archived")
+
+
+def test_a_polled_drop_needs_no_watch(tmp_path):
+    """`watch = "poll"`: files are found by looking alone, and the heartbeat says so."""
+    world = World(tmp_path, drop_lines=['watch = "poll"'])
+    with world.daemon() as daemon:
+        instance(world)
+        daemon.wait_for("session.archived")
+        (beat,) = daemon.wait_for("daemon.heartbeat")
+        assert "poll" == beat["drops"]["mri"]["watch"]
+
+
+class TestStarting:
+    """What a start refuses, and what a command finds before one."""
+
+    def test_commands_before_the_first_start_say_so(self, tmp_path):
+        """Nothing was ever run here: 10, and no store is made."""
+        world = World(tmp_path)
+        assert 10 == world.watcher("sessions")[0]
+        assert 10 == world.watcher("archive", "P1")[0]
+        assert not world.root.exists()
+
+    def test_once_says_ten_for_a_drop_that_is_missing(self, tmp_path):
+        """`run --once` without its drop: 10, and the drop is not made."""
+        world = World(tmp_path)
+        world.drop.rmdir()
+        assert 10 == world.once()[0]
+        assert not world.drop.exists()
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="changes the user, which takes root")
+    def test_another_user_is_told_whose_stores_they_are(self, tmp_path):
+        """A foreign user: 2 and the sudo line; root itself becomes the owner."""
+        world = World(tmp_path)
+        world.once()
+        os.chown(world.root / "state", 54321, -1)
+        wanted = [sys.executable, "-m", "watcher", "sessions", "--config", str(world.config)]
+        open_to_all(world.base)
+        done = subprocess.run(
+            wanted, capture_output=True, text=True, user=54322, extra_groups=[], timeout=60
+        )
+        assert 2 == done.returncode
+        assert "belong to #54321 (sudo -u #54321" in done.stderr
+        own(world.root, 54321)
+        done = subprocess.run(wanted, capture_output=True, text=True, timeout=60)
+        assert (0, 54321) == (done.returncode, os.stat(world.root / "state/ledger.sqlite").st_uid)
+        assert {54321} == {
+            os.stat(os.path.join(base, name)).st_uid
+            for base, _, names in os.walk(world.root)
+            for name in names
+        }
+
+
+def open_to_all(path):
+    """Every directory on the way may be entered."""
+    while str(path) != "/":
+        os.chmod(path, os.stat(path).st_mode | 0o055)
+        path = path.parent
+
+
+def own(path, user):
+    """Everything below belongs to this user."""
+    for base, folders, names in os.walk(path):
+        for name in (".", *folders, *names):
+            os.chown(os.path.join(base, name), user, user)
