@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import TextIO
 
 from watcher.core.coding import Coder
-from watcher.core.errors import ConfigurationError, MissingPlaceError
+from watcher.core.errors import ConfigurationError, MissingPlaceError, StorageError
 from watcher.core.events import Emit
 from watcher.io.clock import Clock
 from watcher.io.lease import Leases, is_locked
@@ -46,7 +46,15 @@ def prepare_storage(settings: Settings) -> Storage:
     """The stores, made on the first start. ConfigurationError for `state` on a network."""
     storage = Storage(settings.stores)
     check_state(settings.stores.state)
-    storage.prepare()
+    try:
+        if "state" in storage.ids():
+            check_owner(storage)
+        storage.prepare()
+    except StorageError as error:
+        where = settings.stores.root
+        raise ConfigurationError(
+            f"the stores in {where} can't be made: {error}", hint=f"watcher check; ls -ld {where}"
+        ) from error
     return storage
 
 
@@ -67,15 +75,16 @@ def open_storage(settings: Settings) -> Storage:
     found = storage.ids()
     if "state" not in found:
         raise MissingPlaceError(
-            f"there is no state in {settings.stores.state}: the daemon has never run here",
-            hint="watcher run --once",
+            f"there is no state in {settings.stores.state}",
+            hint="`watcher run --once` makes it, or rebuilds it from the stores",
         )
     storage.id = found["state"]
-    _check_owner(storage)
+    check_owner(storage)
     return storage
 
 
-def _check_owner(storage: Storage) -> None:
+def check_owner(storage: Storage) -> None:
+    """Be the owner of `state`, which root can; ConfigurationError for anybody else."""
     owner = os.stat(storage.stores.state).st_uid
     me = os.geteuid()
     if me == owner:

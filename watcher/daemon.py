@@ -15,8 +15,7 @@ from watcher.assembly import open_log, parts_of, prepare_storage, say_outbox
 from watcher.core.errors import StorageError
 from watcher.core.model import Status
 from watcher.core.policy import Drop
-from watcher.io.ledger import Ledger
-from watcher.io.mounts import is_network, mount_of, read_mounts
+from watcher.io.ledger import PREARCHIVED, Ledger
 from watcher.io.observe import Observer
 from watcher.io.said import Outbox
 from watcher.io.service import notify
@@ -28,7 +27,8 @@ from watcher.stages.filing import Filer
 from watcher.stages.hop import Hop
 from watcher.stages.intake import Intake
 from watcher.stages.looking import speed_of
-from watcher.stages.parts import Parts, Stopped
+from watcher.stages.parts import Parts
+from watcher.stages.presence import is_native, is_remote
 from watcher.stages.recover import recover, reidentify
 from watcher.stages.sessions import Sessions
 
@@ -83,6 +83,8 @@ class Daemon:
         self._signal: signal.Signals | None = None
         self._ledger_fault = False
         self._code = DONE
+        self._left: dict[str, object] = {}  # what a drain leaves open
+        self._unwell: dict[str, tuple[float, str]] = {}  # drops without hints: since, and why
 
     async def main(self, once: bool) -> int:  # noqa: FBT001  anyio.run passes by position
         """The whole run, in its order."""
@@ -103,7 +105,7 @@ class Daemon:
         reason = self._signal.name if self._signal else "drained"
         await self._hop(say_outbox, self._outbox, self.log)
         seconds = round(self.parts.clock.monotonic() - self._began, 3)
-        self.parts.emit("daemon.stopped", reason=reason, seconds=seconds)
+        self.parts.emit("daemon.stopped", reason=reason, seconds=seconds, **self._left)
         return self._code if self._signal is None else _code_of(self._signal)
 
     async def _work(self, workers: Workers, *, once: bool) -> None:
@@ -147,13 +149,17 @@ class Daemon:
         await sessions.round(idle=True)
         await sessions.round(idle=True)
         gone = [name for name, each in intakes.items() if not each.looker.available]
-        if gone or self._disk.missing:
+        left = {
+            "waiting": sum(len(intake.waiting()) for intake in intakes.values()),
+            "quarantined": len({entry.id for entry in self.parts.registry.aside()} - before),
+            "unsettled": len(self.parts.ledger.sessions(UNSETTLED)),
+            "low": sorted(self._disk.low),
+        }
+        missing = sorted(gone) + sorted(self._disk.missing)
+        self._left = {**left, "missing": missing}
+        if missing:
             return MISSING
-        quarantined = {entry.id for entry in self.parts.registry.aside()} - before
-        waiting = any(intake.waiting() for intake in intakes.values())
-        unsettled = self.parts.ledger.sessions(UNSETTLED)
-        low = bool(self._disk.low)
-        return OPEN if quarantined or waiting or unsettled or low else DONE
+        return OPEN if any(left.values()) else DONE
 
     # -- for ever -----------------------------------------------------------------------------
 
@@ -178,7 +184,7 @@ class Daemon:
             stages.cancel_scope.cancel()
 
     def _ready(self, intakes: Mapping[str, Intake]) -> None:
-        sessions = sum(self.parts.ledger.counts().get(each, 0) for each in Status)
+        sessions = sum(self.parts.ledger.counts().get(each, 0) for each in PREARCHIVED)
         seconds = round(self.parts.clock.monotonic() - self._began, 3)
         self.parts.emit("daemon.ready", drops=list(intakes), sessions=sessions, seconds=seconds)
         notify(f"READY=1\nSTATUS=watching {len(intakes)} drops", self.notify_address)
@@ -186,15 +192,23 @@ class Daemon:
     def _health(self, drop: str, well: bool, why: str) -> None:  # noqa: FBT001  Observer's seam
         key = f"watch/{drop}"
         if well:
+            self._unwell.pop(drop, None)
             self.parts.conditions.clear("drop.restored", key, drop=drop)
         else:
-            now = self.parts.clock.now()
-            self.parts.conditions.raise_("drop.degraded", key, now, drop=drop, text=why)
+            self._unwell.setdefault(drop, (self.parts.clock.monotonic(), why))
+
+    def _tell_unwell(self) -> None:
+        """A watch that does not stand again by itself within a few seconds."""
+        for drop, (since, why) in self._unwell.items():
+            if self.parts.clock.monotonic() - since >= DISK:
+                now, key = self.parts.clock.now(), f"watch/{drop}"
+                self.parts.conditions.raise_("drop.degraded", key, now, drop=drop, text=why)
 
     async def _watch_disk(self) -> None:
         while True:
             await anyio.sleep(DISK)
             await self._patiently(self._disk.check)
+            self._tell_unwell()
 
     async def _say(self) -> None:
         """What commands left to be said, and what they raised or cleared."""
@@ -276,17 +290,3 @@ async def _renew(intake: Intake, observer: Observer) -> None:
 
 def _code_of(number: signal.Signals) -> int:
     return DONE if number is signal.SIGTERM else INTERRUPTED
-
-
-def is_remote(drop: Drop) -> bool:
-    """Whether a drop lies on a file system that others change unseen."""
-    mounts = read_mounts()
-    return is_network(mount_of(os.path.realpath(drop.path), mounts), mounts)
-
-
-def is_native(drop: Drop) -> bool:
-    """Whether a drop is watched by change events."""
-    return drop.watch == "native" or (drop.watch == "auto" and not is_remote(drop))
-
-
-__all__ = ["Daemon", "Stopped", "is_native", "is_remote", "run"]

@@ -14,7 +14,14 @@ from world import World
 
 from watcher.io import files
 
-EXTRA = '[projects.P1]\nauto_archive = false\naliases = ["one"]\n[projects.P2]\n[projects.P3]\nauto_archive = false'
+EXTRA = """
+[projects.P1]
+auto_archive = false
+aliases = ["one"]
+[projects.P2]
+[projects.P3]
+auto_archive = false
+"""
 
 
 def put(world, label, study, *, series=1, **values):
@@ -245,7 +252,7 @@ class TestValidate:
     """`watcher validate`."""
 
     def test_one_that_would_be_archived(self, world):
-        """ok and 0, and nothing of the stores has changed."""
+        """Verdict ok and 0, and nothing of the stores has changed."""
         before = world.prearchive(), world.archived()
         wanted = session(world, "VALIDATE")["id"]
         found, code = world.json("validate", wanted)

@@ -4,12 +4,18 @@ import os
 import signal
 import socket
 import sqlite3
-import subprocess
-import sys
+import tempfile
 
+import another
 import pytest
 from makers import make_dicom
 from world import World
+
+from watcher.assembly import open_storage
+from watcher.core.errors import ConfigurationError
+from watcher.settings import load
+
+ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="changes the user, which takes root")
 
 
 def instance(world, number=1, **values):
@@ -89,38 +95,54 @@ class TestStarting:
         assert 10 == world.once()[0]
         assert not world.drop.exists()
 
-    @pytest.mark.skipif(os.geteuid() != 0, reason="changes the user, which takes root")
-    def test_another_user_is_told_whose_stores_they_are(self, tmp_path):
-        """A foreign user: 2 and the sudo line; root itself becomes the owner."""
-        world = World(tmp_path)
-        world.once()
-        os.chown(world.root / "state", 54321, -1)
-        wanted = [sys.executable, "-m", "watcher", "sessions", "--config", str(world.config)]
-        open_to_all(world.base)
-        done = subprocess.run(
-            wanted, capture_output=True, text=True, user=54322, extra_groups=[], timeout=60
-        )
-        assert 2 == done.returncode
-        assert "belong to #54321 (sudo -u #54321" in done.stderr
-        own(world.root, 54321)
-        done = subprocess.run(wanted, capture_output=True, text=True, timeout=60)
-        assert (0, 54321) == (done.returncode, os.stat(world.root / "state/ledger.sqlite").st_uid)
+    @ROOT
+    @pytest.mark.parametrize(("owner", "name"), [(54321, "#54321"), (0, "root")])
+    def test_another_user_is_told_whose_stores_they_are(self, installed, owner, name):
+        """A foreign user: 2 and the sudo line; nothing is touched."""
+        os.chown(installed.root / "state", owner, -1)
+        os.seteuid(54322)
+        try:
+            with pytest.raises(ConfigurationError, match=f"belong to {name}") as caught:
+                open_storage(load(str(installed.config)))
+        finally:
+            os.seteuid(0)
+        assert caught.value.hint.startswith(f"sudo -u {name} ")
+
+    @ROOT
+    def test_root_becomes_the_owner(self, installed):
+        """A command of root works as the stores' owner, and leaves nothing that is root's."""
+        code, user, _ = another.run(AS_OWNER, installed.config, installed.root).split()
+        assert ("0", "54321") == (code, user)
         assert {54321} == {
-            os.stat(os.path.join(base, name)).st_uid
-            for base, _, names in os.walk(world.root)
+            os.lstat(os.path.join(base, name)).st_uid
+            for base, _, names in os.walk(installed.root)
             for name in names
         }
 
 
-def open_to_all(path):
-    """Every directory on the way may be entered."""
-    while str(path) != "/":
-        os.chmod(path, os.stat(path).st_mode | 0o055)
-        path = path.parent
+AS_OWNER = """
+import os, sys
+from watcher.cli import call
+config, root = sys.argv[1:]
+words = ["rebuild", "P1", "--config", config]
+sys.stdout = open(os.devnull, "w")
+assert call(words) == 0  # and everything is imported
+for base, folders, names in os.walk(root):
+    for name in (".", *folders, *names):
+        os.chown(os.path.join(base, name), 54321, 54321)
+code = call(words)
+sys.stdout = sys.__stdout__
+print(code, os.geteuid(), os.getegid(), flush=True)
+os._exit(0)  # there is nothing this user may write elsewhere
+"""
 
 
-def own(path, user):
-    """Everything below belongs to this user."""
-    for base, folders, names in os.walk(path):
-        for name in (".", *folders, *names):
-            os.chown(os.path.join(base, name), user, user)
+@pytest.fixture
+def installed():
+    """An installation with a session, in a directory that every user may enter."""
+    with tempfile.TemporaryDirectory() as base:
+        os.chmod(base, 0o755)
+        world = World(base, extra="[projects.P1]\nauto_archive = false")
+        instance(world)
+        world.once()
+        yield world

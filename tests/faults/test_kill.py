@@ -29,6 +29,7 @@ def watcher(config, *more):
             stdout=output,
             stderr=output,
             cwd=TREE,
+            env=scenes.environment(),
             start_new_session=True,
         )
 
@@ -83,7 +84,7 @@ def driver():
         stdout=subprocess.PIPE,
         text=True,
         cwd=TREE,
-        env={**os.environ, "PYTHONPATH": TREE},
+        env=scenes.environment(PYTHONPATH=TREE),
     )
     yield process
     process.stdin.close()

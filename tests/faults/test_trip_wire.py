@@ -30,7 +30,7 @@ class Driver:
             stdout=subprocess.PIPE,
             text=True,
             cwd=TREE,
-            env={**os.environ, "PYTHONPATH": TREE},
+            env=scenes.environment(PYTHONPATH=TREE),
         )
 
     def __call__(self, **job):

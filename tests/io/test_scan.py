@@ -51,9 +51,9 @@ def denied():
     finally:
         if was_root:
             os.seteuid(0)
+        os.chmod(place, 0o700)
         for folder in os.scandir(place):
             os.chmod(folder, 0o700)
-        os.chmod(place, 0o700)
         shutil.rmtree(place)
 
 

@@ -14,11 +14,9 @@ from watcher.io.lease import session_key
 from watcher.io.stores import read_record
 from watcher.stages import adopt
 from watcher.stages import archive as archiving
-from watcher.stages import archive as archiving
 from watcher.stages import promise as promises
 from watcher.stages.deleting import delete
 from watcher.stages.hop import Hop
-from watcher.stages.validate import judge
 from watcher.stages.validate import judge
 
 

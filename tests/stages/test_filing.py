@@ -229,6 +229,7 @@ class TestInTheWay:
         assert (Result.COPY, ["b"]) == (outcome.result, os.listdir(bench.drop.path))
         assert [Result.FILED] == results(bench.file("b", copy=True))
 
+    @pytest.mark.skipif(os.geteuid() == 0, reason="files are synced by threads that root owns")
     def test_what_cannot_be_made_durable_is_not_filed(self, bench):
         """A folder that can't be synced: the name is taken back, the source stays."""
         session = bench.filed(1)

@@ -11,6 +11,7 @@ from mortal import mode, mortal
 from watcher.io.mounts import mount_of, read_mounts
 from watcher.stages.hop import Hop
 from watcher.stages.looking import Looker, Speed, speed_of
+from watcher.stages.presence import check_mount
 
 SPEED = Speed(0.02, 0.04)
 
@@ -131,7 +132,7 @@ class TestMounts:
         path = os.fsdecode(point.point)
         assert mount_of(path, read_mounts()).point == point.point
         eyes = looker(bench, path=path, mount=True)
-        eyes._check_mount()
+        check_mount(eyes.parts, eyes.drop)
         known = bench.parts.ledger.recall("mount/mri")
         assert f"{point.type} {point.source}" == known
         bench.parts.ledger.remember("mount/mri", "nfs4 server:/other")

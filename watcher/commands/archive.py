@@ -36,9 +36,9 @@ def archive(
         found = choose(parts, ids, choice)
 
         def act(parts: Parts, each: Session) -> Session:
-            if force:
-                _warn(each)
-            return decide.archive_now(parts, each.id, force=force, who=login(), reason=reason)
+            return decide.archive_now(
+                parts, each.id, force=force, who=login(), reason=reason, tell=_warn
+            )
 
         return act_on(parts, found, act, json=common.json)
 

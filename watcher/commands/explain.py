@@ -32,11 +32,11 @@ from watcher.report import explained
 from watcher.report.text import printable
 from watcher.settings import Settings
 from watcher.stages import reading
-from watcher.stages.intake import ARCHIVES
+from watcher.stages.reading import ARCHIVES
 from watcher.stages.parts import Parts
 
 
-def explain(what: str = "", *, common: Common = PLAIN) -> int:
+def explain(what: str = "", /, *, common: Common = PLAIN) -> int:
     """Explain a file: its identity, place and verdict; or a word of the log or of a listing.
 
     WHAT is a file that exists, else an event, finding, status, refusal or exit code. Without it,

@@ -28,7 +28,7 @@ class Hit:
     session: str = ""
 
 
-def find(text: str, *, common: Common = PLAIN) -> int:
+def find(text: str, /, *, common: Common = PLAIN) -> int:
     """Find a UID, label, subject, file or folder name, digest, entry, or coded value.
 
     UIDs and digests are given whole; of names a part will do. TEXT may be a coded value of the log.

@@ -12,7 +12,10 @@ def session(parts: Parts, text: str) -> Session:
     """The prearchive session a text means; UnknownSessionError for none or several."""
     if parts.ledger.has(text):
         return parts.ledger.session(text)
-    return _one(text, _matching(text, parts.ledger.sessions()))
+    found = _matching(text, parts.ledger.sessions())
+    if not found and shelf(parts, text) is not None:
+        raise RefusedError(f"{text} is archived", hint=f"watcher show {text}")
+    return _one(text, found)
 
 
 def sessions(

@@ -22,7 +22,7 @@ from watcher.stages.parts import Parts
 CHRONICLE = "logs/events.jsonl"
 
 
-def show(session: str, *, common: Common = PLAIN) -> int:
+def show(session: str, /, *, common: Common = PLAIN) -> int:
     """The review of a session: labels, scans, findings, what is not filed, timeline, decisions.
 
     SESSION is an id, any unambiguous part of PROJECT/TIMESTAMP/LABEL, or PROJECT/LABEL of an

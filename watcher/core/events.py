@@ -82,7 +82,16 @@ _RAISED = (
         "info",
         "Stopped",
         "The program has ended in good order; what was begun is carried on at the next start.",
-        {"reason": "text", "seconds": "seconds", "error": "text"},
+        {
+            "reason": "text",
+            "seconds": "seconds",
+            "error": "text",
+            "waiting": "count",
+            "quarantined": "count",
+            "unsettled": "count",
+            "low": "list",
+            "missing": "list",
+        },
     ),
     Event(
         "daemon.recovered",

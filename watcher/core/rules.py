@@ -182,7 +182,8 @@ def _clash(case: Case, code: str, scan: str, files: Mapping[str, str]) -> Findin
         "instance-differs": "UID conflict detected during archiving",
         "duplicate-in-session": f"{_files(files)} with the UIDs of another in this session",
     }
-    resolve = case.command(f'delete --scan {shlex.quote(scan)} --reason "..."')
+    only = f" --scan {shlex.quote(scan)}" if len(case.scans) > 1 else ""
+    resolve = case.command(f'delete{only} --reason "..."')
     finding = new(code, Severity.CONFLICT, texts[code], resolve, scope=f"scan {scan}")
     return _listing(finding, files, files.values())
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, insert, select
+from sqlalchemy import URL, Connection, Engine, create_engine, event, insert, inspect, select
 from sqlalchemy.exc import DatabaseError
 
 from watcher.core.errors import FULL_NUMBERS, ConfigurationError, FullError, StorageError
@@ -23,6 +23,12 @@ NUMBERS: Final = {  # SQLite's result codes as errno; the others are EIO
     sqlite3.SQLITE_BUSY: errno.EBUSY,
     sqlite3.SQLITE_READONLY: errno.EROFS,
     sqlite3.SQLITE_PERM: errno.EACCES,
+}
+
+_SIZES: Final = {
+    "instance": "1000000 10000 1000 1000 1",
+    "instance_sop": "1000000 10000 1",
+    "instance_series": "1000000 10000 1000",
 }
 
 
@@ -69,3 +75,15 @@ def check_schema(tx: Connection) -> None:
             f"the ledger has format {found}, this version reads {tables.SCHEMA}",
             hint=REBUILD,
         )
+
+
+def tell_sizes(tx: Connection) -> None:
+    """Rows there are for each further column of a key, so that SQLite uses all of it.
+
+    Left alone it takes a session for ten files, and reads all of it (sqlite.org/lang_analyze.html).
+    """
+    if tx.dialect.name == "sqlite" and not inspect(tx).has_table("sqlite_stat1"):
+        tx.exec_driver_sql("ANALYZE meta")  # makes the table
+        rows = [("instance", *each) for each in _SIZES.items()]
+        tx.exec_driver_sql("INSERT INTO sqlite_stat1 VALUES (?, ?, ?)", rows)
+        tx.exec_driver_sql("ANALYZE sqlite_schema")  # read them

@@ -39,7 +39,9 @@ def sync(path: str) -> None:
 def sync_all(paths: Iterable[str]) -> dict[str, SyncError]:
     """Make many durable, several at once; those that failed, with why."""
     wanted = list(dict.fromkeys(paths))
-    shares = [wanted[at::SYNC_THREADS] for at in range(min(SYNC_THREADS, len(wanted)))]
+    if len(wanted) <= 1:
+        return _sync_each(wanted)
+    shares = (wanted[at::SYNC_THREADS] for at in range(SYNC_THREADS))
     return {path: why for some in _SYNCING.map(_sync_each, shares) for path, why in some.items()}
 
 

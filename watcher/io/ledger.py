@@ -36,6 +36,7 @@ class Ledger:
         try:
             with ledger.write() as tx:
                 tables.metadata.create_all(tx)
+                database.tell_sizes(tx)
                 database.check_schema(tx)
         except WatcherError:
             ledger.close()

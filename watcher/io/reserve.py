@@ -84,10 +84,9 @@ class Desks:
         theirs: dict[str, list[Incoming]] = {}
         for each, (desk, _) in zip(batch, aims, strict=True):
             theirs.setdefault(desk.session.id, []).append(each)
-        for owner, files in theirs.items():
-            self._desks[owner].look_up(files)
+        own = {owner: iter(self._desks[owner].look_up(some)) for owner, some in theirs.items()}
         return [
-            desk.take(each, self._now, by_decision=by_decision)
+            desk.take(each, next(own[desk.session.id]), self._now, by_decision=by_decision)
             for each, (desk, by_decision) in zip(batch, aims, strict=True)
         ]
 
@@ -190,23 +189,26 @@ class Desk:
         self.reopened = False
         self._known: dict[tuple[str, str], list[Known]] = {}
         self._names: set[tuple[str, str]] = set()  # taken
-        self._own: dict[Candidate, str] = {}
-        self._asked: set[str] = set()  # names of which the ledger has said all it knows
+        self._asked: set[tuple[str, str]] = set()  # names of which the ledger was asked
         self._folders: dict[str, str] = dict(session.scan_ids)
 
-    def look_up(self, batch: Sequence[Incoming]) -> None:
-        """What the ledger knows of these files' instances, series and names: one query each."""
+    def look_up(self, batch: Sequence[Incoming]) -> list[str]:
+        """Ask the ledger, in few queries, what `take` wants to know; gives the files' own names."""
         headers = [each.examined.header for each in batch]
         self._look_up_twins({header.sop_instance for header in headers})
         self._look_up_folders({header.series for header in headers} - self._folders.keys())
         for header in headers:
             self._folders.setdefault(header.series, names.scan_folder(header))
-        scans = {self._folders[header.series] for header in headers}
-        self._own = {each.candidate: names.file_name(each.examined.header) for each in batch}
-        self._look_up_names(scans, set(self._own.values()))
+        own = [names.file_name(header) for header in headers]
+        wanted: dict[str, set[str]] = {}
+        for header, name in zip(headers, own, strict=True):
+            wanted.setdefault(self._folders[header.series], set()).add(name)
+        for scan, some in wanted.items():
+            self._look_up_names(scan, some)
+        return own
 
-    def take(self, incoming: Incoming, now: float, *, by_decision: bool) -> Reserved:
-        """Reserve a name for one file, or say why not."""
+    def take(self, incoming: Incoming, own: str, now: float, *, by_decision: bool) -> Reserved:
+        """Reserve a name for one file, its own if it is free, or say why not."""
         header = incoming.examined.header
         known = self._known.setdefault((header.sop_instance, header.sop_class), [])
         verdict = fate(incoming.examined, known)
@@ -215,7 +217,7 @@ class Desk:
             found = twin(incoming.examined, known)
             place = found.place if found else None
             return Reserved(incoming, self.session, verdict, None, by_decision, place)
-        instance = self._instance(incoming, now)
+        instance = self._instance(incoming, own, now)
         known.append(Known(instance.digest, in_hand=True))
         self.rows.append(tables.instance_columns(self.session.id, instance, in_hand=True))
         self._file(incoming, now)
@@ -226,8 +228,6 @@ class Desk:
         query = select(
             row.sop, row["class"], row.digest, row.in_hand, row.scan, row.folder, row.name
         ).where(row.session == self.session.id, row.sop.in_(sops))
-        # left alone, SQLite reads the whole session instead
-        query = query.with_hint(tables.instance, "INDEXED BY instance_sop", "sqlite")
         for sop, sop_class, digest, in_hand, *where in self._tx.execute(query):
             known = self._known.setdefault((sop, sop_class), [])
             known.append(Known(digest, in_hand, Place(*where)))
@@ -236,22 +236,19 @@ class Desk:
         row = tables.instance.c
         query = select(row.series, func.min(row.scan).label("scan")).group_by(row.series)
         query = query.where(row.session == self.session.id, row.series.in_(series))
-        query = query.with_hint(tables.instance, "INDEXED BY instance_series", "sqlite")
         self._folders |= {each.series: each.scan for each in self._tx.execute(query)}
 
-    def _look_up_names(self, scans: Collection[str], wanted: Collection[str]) -> None:
+    def _look_up_names(self, scan: str, wanted: Collection[str]) -> None:
         row = tables.instance.c
-        query = select(row.scan, row.name).where(
-            row.session == self.session.id, row.scan.in_(scans), row.name.in_(wanted)
-        )
-        query = query.where(row.folder.in_(FOLDERS))  # so that the key is searched to its end
-        self._names |= {(scan, name) for scan, name in self._tx.execute(query)}
-        self._asked |= set(wanted)
+        query = select(row.name).where(row.session == self.session.id, row.scan == scan)
+        query = query.where(row.folder.in_(FOLDERS), row.name.in_(wanted))
+        self._names |= {(scan, name) for name in self._tx.execute(query).scalars()}
+        self._asked |= {(scan, name) for name in wanted}
 
-    def _instance(self, incoming: Incoming, now: float) -> Instance:
+    def _instance(self, incoming: Incoming, own: str, now: float) -> Instance:
         examined, candidate = incoming.examined, incoming.candidate
         scan = self._folders[examined.header.series]
-        name = self._free(scan, self._own[candidate], examined.digest)
+        name = self._free(scan, own, examined.digest)
         self._names.add((scan, name))
         return Instance(
             place=Place(scan, "DICOM", name),
@@ -271,8 +268,8 @@ class Desk:
         return free
 
     def _is_taken(self, scan: str, name: str) -> bool:
-        if name not in self._asked:  # a suffixed one: rare
-            self._look_up_names(self._folders.values(), [name])
+        if (scan, name) not in self._asked:  # a suffixed one: rare
+            self._look_up_names(scan, [name])
         return (scan, name) in self._names
 
     def _file(self, incoming: Incoming, now: float) -> None:

@@ -40,6 +40,8 @@ def archived_scans(xml: bytes) -> list[dict[str, Any]]:
     The XML keeps one study for the session; scans of others it accepted are not told apart.
     """
     root = parse(xml, "the session XML")
+    fields = {each.get("name") for each in root.iter(f"{XNAT}field")}
+    study = "" if "accepted_study_uids" in fields else root.get("UID", "")
     found = []
     for scan in root.iterfind(f"{XNAT}scans/{XNAT}scan"):
         resources = scan.findall(f"{XNAT}file")
@@ -49,7 +51,7 @@ def archived_scans(xml: bytes) -> list[dict[str, Any]]:
                 "description": scan.findtext(f"{XNAT}series_description") or "",
                 "modality": scan.findtext(f"{XNAT}modality") or "",
                 "series_uid": scan.get("UID", ""),
-                "study_uid": root.get("UID", ""),
+                "study_uid": study,
                 "files": sum(_number(each.get("file_count")) for each in resources),
                 "bytes": sum(_number(each.get("file_size")) for each in resources),
             }

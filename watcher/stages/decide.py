@@ -5,6 +5,7 @@ line in `history/decisions.jsonl`. The caller holds the leases.
 """
 
 import os
+from collections.abc import Callable
 from dataclasses import replace
 
 from watcher.core import life
@@ -34,17 +35,25 @@ def _built(session: Session | None) -> Session:
 
 
 def archive_now(
-    parts: Parts, session_id: str, *, force: bool = False, who: str = "", reason: str = ""
+    parts: Parts,
+    session_id: str,
+    *,
+    force: bool = False,
+    who: str = "",
+    reason: str = "",
+    tell: Callable[[Session], None] = lambda _: None,
 ) -> Session:
     """Build if needed, then archive; with `force`, past the findings that give way to it.
 
-    Gives the session as it ended: ARCHIVED, or CONFLICT with what still blocks.
+    `tell` is given the session, as just built, before anything of it is overridden. Gives the
+    session as it ended: ARCHIVED, or CONFLICT with what still blocks.
     """
     session = parts.ledger.session(session_id)
-    if session.status is not Status.READY:
+    if session.status is not Status.READY or force:
         session = rebuild(parts, session_id)
     note_all(parts, session)
-    if session.status is Status.CONFLICT and force:
+    if session.status is Status.CONFLICT and force and overridden(session):
+        tell(session)
         session = _force(parts, session, who, reason)
     return _built(archive(parts, session.id)) if session.status is Status.READY else session
 
@@ -58,8 +67,6 @@ def overridden(session: Session) -> tuple[str, ...]:
 
 def _force(parts: Parts, session: Session, who: str, reason: str) -> Session:
     passed = overridden(session)
-    if not passed:
-        return session
     decision = decision_on(parts, session, "archive", who, reason, passed=passed)
     parts.ledger.edit(session.id, decisions=(*session.decisions, decision))
     note(parts, parts.publish(session.id), decision)

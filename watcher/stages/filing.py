@@ -20,6 +20,7 @@ from watcher.io import files, sources
 from watcher.io.reserve import Incoming, Reserved
 from watcher.stages.hands import release, settle_hands
 from watcher.stages.parts import Parts
+from watcher.stages.reading import mark
 
 # a link would not do after all: another file system behind the same device number, or a policy
 NOT_LINKABLE = files.NO_LINKS | {errno.EXDEV, errno.EACCES}
@@ -280,7 +281,8 @@ def remove_source(parts: Parts, drop: Drop, path: bytes, expected: Fingerprint) 
     One that changed since is another file: it stays, and is looked at as new. One that can't be
     removed is remembered, and `drop.readonly` says so once.
     """
-    key = f"readonly/{drop.name}"
+    folder = os.path.dirname(path)
+    key = f"readonly/{drop.name}/{mark(folder)}"  # permission is the directory's
     try:
         sources.unlink_if(drop.path, path, expected)
     except OSError as error:
@@ -288,9 +290,7 @@ def remove_source(parts: Parts, drop: Drop, path: bytes, expected: Fingerprint) 
             raise storage_error(error, "removing a source") from error
         text = error.strerror or "not permitted"
         now = parts.clock.now()
-        parts.conditions.raise_(
-            "drop.readonly", key, now, drop=drop.name, path=drop.path, text=text
-        )
+        parts.conditions.raise_("drop.readonly", key, now, drop=drop.name, path=folder, text=text)
         return False
-    parts.conditions.clear("drop.writable", key, drop=drop.name, path=drop.path)
+    parts.conditions.clear("drop.writable", key, drop=drop.name, path=folder)
     return True

@@ -5,6 +5,7 @@ Looks decide, hints only say where to look (house 1.1). No rule is in here: sett
 """
 
 import math
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -33,7 +34,6 @@ LANES = 4  # batches under way: two are read, one is filed, one is ready for it
 IDLE = 5.0  # seconds between two tries while nothing can be written
 PAUSE = 30.0  # seconds until a file the machine failed on is tried again
 Ripe = tuple[bytes, Fingerprint, bool]  # path, as it was seen, whether the full quiet has passed
-ARCHIVES = (b".zip", b".tar", b".tar.gz", b".tgz")
 
 
 @dataclass
@@ -83,22 +83,33 @@ class Intake:
             await self.bell.wait(self._pause())
 
     async def drain(self) -> None:
-        """One full look, and whatever becomes whole meanwhile (`run --once`)."""
+        """One full look, and whatever becomes whole meanwhile (`run --once`).
+
+        A file still open or changing gets one more `settle` since the last that was taken; what
+        is waited for counts, not how slow the machine is.
+        """
         await self.step()
-        span = self.speed.quiet * max(1, self.speed.looks - 1)
-        patience = self.parts.clock.monotonic() + 2 * span + 1.0
-        before = -1
-        while self._settling() and self.parts.clock.monotonic() < patience:
-            await self.bell.wait(self._pause())
+        patience = allowed = 2 * self.speed.quiet * max(1, self.speed.looks - 1) + 1.0
+        before = len(self.settler)
+        while self.settling() and not self._idle and patience > 0:
+            pause = self._pause()
+            await self.bell.wait(pause)
             await self.step()
-            if len(self.settler) != before:
-                before = len(self.settler)
-                patience = self.parts.clock.monotonic() + 2 * span + 1.0
+            patience = allowed if len(self.settler) < before else patience - pause
+            before = len(self.settler)
         await self.looker.look_fully()
         await self.thread(self.looker.prune, math.inf)
+        for waiting in self.settler.waiting():
+            self._say(
+                "file.waiting", waiting.path, code=waiting.reason, text=waiting.text, level="info"
+            )
 
-    def _settling(self) -> bool:
-        return any(not waiting.reason for waiting in self.settler.waiting()) and not self.low()
+    def settling(self) -> set[bytes]:
+        """The folders of files that may still become whole by themselves."""
+        hopes = ("", RefusalCode.BUSY.value)
+        return {
+            os.path.dirname(each.path) for each in self.settler.waiting() if each.reason in hopes
+        }
 
     def _pause(self) -> float:
         if self._idle:
@@ -208,7 +219,7 @@ class Intake:
             self.settler.retry(path, now, self.speed.quick)
         elif refusal.code in {RefusalCode.DICOMDIR, RefusalCode.NOT_REGULAR}:
             self.looker.leave(path, candidate.print)
-        elif refusal.code in QUARANTINED and not _is_archive(candidate, refusal):
+        elif refusal.code in QUARANTINED and not reading.is_archive(candidate, refusal):
             await self._quarantine(candidate, refusal)
         else:
             self._hold(candidate, refusal)
@@ -216,7 +227,7 @@ class Intake:
     def _hold(self, candidate: Candidate, refusal: Refusal) -> None:
         text = (
             "it is an archive file; this version unpacks none"
-            if _is_archive(candidate, refusal)
+            if reading.is_archive(candidate, refusal)
             else refusal.text
         )
         self.settler.hold(candidate.path, candidate.print, refusal.code.value, text)
@@ -292,8 +303,3 @@ def _sops(outcomes: Sequence[Outcome]) -> list[str]:
     return [
         one.incoming.examined.header.sop_instance for one in outcomes if one.result is Result.FILED
     ]
-
-
-def _is_archive(candidate: Candidate, refusal: Refusal) -> bool:
-    ending = candidate.path.lower().endswith(ARCHIVES)
-    return ending and refusal.code is RefusalCode.NOT_DICOM

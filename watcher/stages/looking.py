@@ -7,16 +7,16 @@ import os
 from dataclasses import dataclass
 
 from watcher.core.errors import MissingPlaceError, StorageError
-from watcher.core.model import Fingerprint
+from watcher.core.model import Fingerprint, RefusalCode
 from watcher.core.policy import Drop
 from watcher.core.settle import Settler
-from watcher.io.mounts import mount_of, read_mounts
 from watcher.io.scan import Ignore, Look, Seen, look, prune, stat
 from watcher.stages import reading
 from watcher.stages.bell import Bell
 from watcher.stages.filing import remove_source
 from watcher.stages.hop import Hop
 from watcher.stages.parts import Parts
+from watcher.stages.presence import check_mount
 
 AGAIN = (1.0, 5.0)  # seconds after which a new directory is looked at again (stack-facts R1)
 SHARE = 20  # at most 1/20 of the time goes into looking
@@ -59,6 +59,7 @@ class Looker:
         self._ignore = Ignore(drop.ignore)
         self._done: dict[bytes, Fingerprint] = {}  # lies there still, and needs nothing more
         self._taken = parts.receiving.taken(drop.name)
+        self._passed: set[bytes] = set()  # no files: said once
         self._hints: set[bytes] = set()
         self._again: list[tuple[float, bytes]] = []
         self._emptied: dict[bytes, float] = {}
@@ -140,7 +141,7 @@ class Looker:
         began, moment = self.parts.clock.monotonic(), self.parts.clock.now()
         self._hints.clear()
         try:
-            await self.thread(self._check_mount)
+            await self.thread(check_mount, self.parts, self.drop)
             found = await self.thread(lambda: look(self.drop.path, ignore=self._ignore))
         except (MissingPlaceError, StorageError) as error:
             self._unavailable(str(error))
@@ -158,23 +159,6 @@ class Looker:
         took = self.parts.clock.monotonic() - began
         rest = max(self.drop.rescan_interval, SHARE * took)
         self.next_full = self.parts.clock.monotonic() + rest
-
-    def _check_mount(self) -> None:
-        """A drop that was a mount point, or must be one, is missing while that mount is not there.
-
-        The mount is known by its type and source, never by a device number (spec 5).
-        """
-        path = os.path.realpath(self.drop.path)
-        mount = mount_of(path, read_mounts())
-        here = f"{mount.type} {mount.source}" if mount.point == os.fsencode(path) else ""
-        key = f"mount/{self.drop.name}"
-        before = self.parts.ledger.recall(key)
-        if (self.drop.mount or before) and not here:
-            raise MissingPlaceError("its mount is not there")
-        if here and before and here != before:
-            raise MissingPlaceError("another file system is mounted there")
-        if here and not before:
-            self.parts.ledger.remember(key, here)
 
     async def _look_at_hints(self) -> None:
         hints, self._hints = self._hints, set()
@@ -226,13 +210,24 @@ class Looker:
             await self._see(seen)
 
     async def _see(self, seen: Seen) -> None:
-        if seen.kind != "file" or self._is_done(seen):
+        if seen.kind != "file":
+            self._pass_by(seen)
+            return
+        if self._is_done(seen):
             return
         known = self._taken.get(seen.path)
         if known is not None and known.same_content(seen.print):
             await self._meet_taken(seen, known)
             return
         self.settler.see(seen.path, seen.print, self.parts.clock.monotonic())
+
+    def _pass_by(self, seen: Seen) -> None:
+        """A link, FIFO, socket or device stays; said once."""
+        if seen.path not in self._passed:
+            self._passed.add(seen.path)
+            text, code = f"It is a {seen.kind}, not a file.", RefusalCode.NOT_REGULAR.value
+            where = {"drop": self.drop.name, "path": seen.path}
+            self.parts.emit("file.waiting", **where, code=code, text=text, level="info")
 
     def _is_done(self, seen: Seen) -> bool:
         done = self._done.get(seen.path)
@@ -270,7 +265,16 @@ class Looker:
             return
         path, number = found.failed[0]
         text, now = f"a directory can't be read: {os.strerror(number)}", self.parts.clock.now()
-        self.parts.conditions.raise_("drop.degraded", key, now, drop=drop, path=path, text=text)
+        self.parts.conditions.raise_(
+            "drop.degraded",
+            key,
+            now,
+            drop=drop,
+            path=path,
+            text=text,
+            message="A directory of the drop can't be read",
+            hint="let the daemon's user read it; sessions of this drop wait for that",
+        )
 
     def _unavailable(self, text: str) -> None:
         self.available = False

@@ -4,11 +4,13 @@ import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
+from typing import Any, Final
 
 from watcher.core.errors import StorageError, storage_error
 from watcher.core.model import Candidate, Examined, Fingerprint, Header, Refusal, RefusalCode
 from watcher.core.policy import Drop
+
+ARCHIVES: Final = (b".zip", b".tar", b".tar.gz", b".tgz")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,3 +67,9 @@ def answer(candidate: Candidate, reply: Mapping[str, Any]) -> Whole | Refusal | 
 def mark(path: bytes) -> str:
     """A short name for a path, the same at every try."""
     return sha256(path).hexdigest()[:16]
+
+
+def is_archive(candidate: Candidate, refusal: Refusal) -> bool:
+    """Whether a file that is no DICOM is a unit of them, by its name (spec 7)."""
+    ending = candidate.path.lower().endswith(ARCHIVES)
+    return ending and refusal.code is RefusalCode.NOT_DICOM

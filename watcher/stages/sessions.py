@@ -63,9 +63,9 @@ class Sessions:
         return [session for session in found if self._rests(session, idle=idle)]
 
     def _rests(self, session: Session, *, idle: bool) -> bool:
-        holding = self._holding(session)
         if idle:
-            return not holding
+            return not self._holding(session, Intake.settling) or self._is_overdue(session)
+        holding = self._holding(session, lambda intake: intake.settler.holding_folders())
         return life.idle(
             session,
             now=self.parts.clock.now(),
@@ -75,12 +75,13 @@ class Sessions:
             max_open=self.parts.rules.max_open,
         ).ready
 
-    def _holding(self, session: Session) -> bool:
+    def _is_overdue(self, session: Session) -> bool:
+        return self.parts.clock.now() >= session.receiving_since + self.parts.rules.max_open
+
+    def _holding(self, session: Session, folders: Callable[[Intake], set[bytes]]) -> bool:
         """Whether a pending file lies in a directory the session took files from."""
         held = {
-            (name, folder)
-            for name, intake in self.intakes.items()
-            for folder in intake.settler.holding_folders()
+            (name, folder) for name, intake in self.intakes.items() for folder in folders(intake)
         }
         return bool(held) and not held.isdisjoint(self.parts.ledger.source_folders(session.id))
 

@@ -1,0 +1,119 @@
+"""The sessions' stage: one error border round each session, and patience."""
+
+import os
+
+import pytest
+from mortal import mortal
+
+from watcher.core.life import Event
+from watcher.core.model import Status
+from watcher.stages.hop import Hop
+from watcher.stages.sessions import Sessions
+
+
+class MortalHop(Hop):
+    """Threads that obey the modes of files, also where the tests run as root."""
+
+    async def __call__(self, function, *args):
+        def obeying():
+            with mortal():
+                return function(*args)
+
+        return await super().__call__(obeying)
+
+
+@pytest.fixture
+async def stage(bench):
+    """The stage without drops, on threads that obey modes."""
+    made = Sessions(bench.parts, {})
+    made._thread = MortalHop(1)
+    return made
+
+
+def status(bench, session):
+    return bench.parts.ledger.session(session.id).status
+
+
+async def test_a_low_disk_stops_archiving_not_building(bench):
+    """While the archive's disk is low sessions are built, and stay READY."""
+    session = bench.filed(1)
+    low = True
+    stage = Sessions(bench.parts, {}, pauses=lambda: low)
+    await stage.round(idle=True)
+    assert Status.READY is status(bench, session)
+    low = False
+    await stage.round(idle=True)
+    assert Status.ARCHIVED is status(bench, session)
+
+
+async def test_a_transient_fault_is_tried_again_with_patience(bench, stage):
+    """Said with its pause, which doubles; the session is no ERROR, and another one goes on."""
+    session = bench.filed(1)
+    other = bench.filed(1, study="1.2.4", patient_id="P2")
+    folder = os.path.join(bench.folder(session), "SCANS", "1", "DICOM")
+    os.chmod(folder, 0o555)
+    pauses = []
+    for _ in range(3):
+        await stage.round(idle=True)
+        stage._put_off[session.id] = (0.0, stage._put_off[session.id][1])
+        pauses.append(bench.events("session.status")[-1]["seconds"])
+    assert ([1.0, 2.0, 4.0], Status.RECEIVING) == (pauses, status(bench, session))
+    assert Status.ARCHIVED is status(bench, other)
+    os.chmod(folder, 0o755)
+    await stage.round(idle=True)
+    assert Status.ARCHIVED is status(bench, session)
+
+
+async def test_one_that_is_put_off_is_left_until_then(bench, stage):
+    """Before its pause is over a session is not touched."""
+    session = bench.filed(1)
+    stage._put_off[session.id] = (bench.parts.clock.monotonic() + 100, 1.0)
+    await stage.round(idle=True)
+    assert Status.RECEIVING is status(bench, session)
+    assert stage._pause() <= 60
+
+
+async def test_a_stop_is_no_fault(bench, stage):
+    """Asked to end, the stage begins nothing, and says nothing."""
+    session = bench.filed(1)
+    bench.parts.stopping.set()
+    bench.said.clear()
+    await stage.round(idle=True)
+    assert (Status.RECEIVING, []) == (status(bench, session), bench.said)
+
+
+async def test_whatever_happens_is_one_session_s(bench, stage):
+    """A fault nobody foresaw: that session is an ERROR and said, the other one is archived."""
+    session = bench.filed(1)
+    other = bench.filed(1, study="1.2.4", patient_id="P2")
+    (row,) = bench.parts.ledger.instances(session.id)
+    bench.parts.ledger.move(session.id, Event.IDLE)
+    promise = bench.parts.storage.beside(session, "delete.json")
+    with open(promise, "wb") as file:
+        file.write(b"{")
+    await stage.round(idle=True)
+    assert (Status.ERROR, Status.ARCHIVED) == (status(bench, session), status(bench, other))
+    assert [session.id] == [each["session"] for each in bench.events("session.error")]
+    assert os.path.exists(os.path.join(bench.folder(session), row.place.path))
+
+
+async def test_a_missing_store_is_waited_for(bench, stage):
+    """Without the archive a READY session stays READY, and no fault is said of it."""
+    session = bench.built(1)
+    marker = bench.parts.storage.marker("archive")
+    os.rename(marker, f"{marker}.away")
+    await stage.round(idle=True)
+    assert Status.READY is status(bench, session)
+    os.rename(f"{marker}.away", marker)
+    stage._put_off.clear()
+    await stage.round(idle=True)
+    assert Status.ARCHIVED is status(bench, session)
+
+
+async def test_sessions_that_wait_for_a_person_are_left(bench, stage):
+    """No project, or a project that archives by hand: never archived by the stage."""
+    manual = bench.filed(1, project="MANUAL")
+    nobody = bench.filed(1, project=None, study="1.2.4")
+    await stage.round(idle=True)
+    await stage.round(idle=True)
+    assert (Status.READY, Status.CONFLICT) == (status(bench, manual), status(bench, nobody))
