@@ -60,9 +60,10 @@ class World:
 
     def watcher(self, *arguments):
         """A command line in this process: its exit code and what it printed."""
-        out = io.StringIO()
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):
+        out, errors = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
             code = call([*arguments, "--config", str(self.config)])
+        self.errors = errors.getvalue()
         return code, out.getvalue()
 
     def json(self, *arguments):

@@ -87,6 +87,8 @@ class TestRealStudies:
         waiting = {md5(world.drop / name) for name in world.left()}
         assert digests == archived | aside | staged | waiting
         assert archived
+        statuses = {each["status"] for each in world.json("sessions")[0]}
+        assert statuses <= {"CONFLICT"}
         explained = {e["path"] for e in events if e["event"] in {"file.waiting"}}
         assert {n for n in world.left() if "DICOMDIR" not in n} >= explained
         assert code in {0, 3}
@@ -206,6 +208,16 @@ class TestConflict:
         decisions = (conflict.root / "history" / "decisions.jsonl").read_text()
         assert "one visit" in decisions
         assert conflict.prearchive() == []
+
+    def test_force_names_what_it_overrides_first(self, conflict):
+        """Before anything is merged the findings that give way stand on standard error."""
+        make_dicom(
+            conflict.drop / "c", study="1.2.4", series="1.2.4.1", sop="1.2.4.1.2", instance=2
+        )
+        session = conflict.sessions["P1"]["id"]
+        assert conflict.watcher("archive", session, "--force", "--reason", "one visit")[0] == 0
+        assert "overrides study-uid-mismatch" in conflict.errors
+        assert "may affect data integrity" in conflict.errors
 
     def test_late_files_of_a_forced_study_merge_by_themselves(self, conflict):
         """A forced merge binds the study: what comes later of it is no conflict again."""
@@ -340,11 +352,23 @@ class TestIncomplete:
         (world.drop / "a").write_bytes(whole[:-10])
         code, events = world.once()
         assert 3 == code
-        assert ["torn"] == [e["code"] for e in events if e["event"] == "file.waiting"]
+        said = [e for e in events if e["event"] == "file.waiting" and e["level"] == "info"]
+        assert ["torn"] == [e["code"] for e in said]
+        assert 1 == events[-1]["waiting"]
         assert ["a"] == world.left()
         (world.drop / "a").write_bytes(whole)
         assert world.once()[0] == 0
         assert len(world.archived()) == 1
+
+    def test_a_torn_neighbour_holds_nothing_in_a_drain(self, world):
+        """`--once` leaves a torn file and archives what came beside it; exit 3 for the rest."""
+        make_dicom(world.drop / "whole")
+        torn = Path(make_dicom(world.drop / "torn", sop="1.2.3.1.2", instance=2))
+        torn.write_bytes(torn.read_bytes()[:-10])
+        code, _ = world.once()
+        assert 3 == code
+        assert len(world.archived()) == 1
+        assert ["torn"] == world.left()
 
     def test_a_file_without_uids_goes_to_quarantine(self, world):
         """A DICOM file without SeriesInstanceUID is quarantined whole, with its reason."""

@@ -32,8 +32,8 @@ from watcher.report import explained
 from watcher.report.text import printable
 from watcher.settings import Settings
 from watcher.stages import reading
-from watcher.stages.reading import ARCHIVES
 from watcher.stages.parts import Parts
+from watcher.stages.reading import ARCHIVES
 
 
 def explain(what: str = "", /, *, common: Common = PLAIN) -> int:
