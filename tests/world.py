@@ -158,6 +158,11 @@ class Daemon:
         assert len(hits) >= count, f"{len(hits)} of {count} {event}: {self.events[-20:]}"
         return hits[:count]
 
+    def wait_until(self, reached, timeout=30.0):
+        """Wait until something holds, asked again after each line; fails after `timeout` s."""
+        with self._more:
+            assert self._more.wait_for(reached, timeout), self.events[-20:]
+
     def stop(self, number=signal.SIGTERM, timeout=20.0):
         """Send a signal; gives the exit code and how long it took, in seconds."""
         began = time.monotonic()

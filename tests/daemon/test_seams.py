@@ -53,6 +53,7 @@ def test_a_locked_ledger_is_said_once_and_waited_for(tmp_path):
         daemon.wait_for("storage.available", store="state")
         instance(world)
         daemon.wait_for("session.archived")
+        assert 0 == daemon.stop()[0]
         assert 1 == sum(each["event"] == "storage.unavailable" for each in daemon.events)
 
 
@@ -66,6 +67,7 @@ def test_a_drop_replaced_at_its_path_is_watched(tmp_path):
         os.rename(fresh, world.drop)
         instance(world, 1)
         daemon.wait_for("session.archived")
+        assert 0 == daemon.stop()[0]
 
 
 def test_a_polled_drop_needs_no_watch(tmp_path):
@@ -76,6 +78,7 @@ def test_a_polled_drop_needs_no_watch(tmp_path):
         daemon.wait_for("session.archived")
         (beat,) = daemon.wait_for("daemon.heartbeat")
         assert "poll" == beat["drops"]["mri"]["watch"]
+        assert 0 == daemon.stop()[0]
 
 
 class TestStarting:
