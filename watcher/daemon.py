@@ -153,6 +153,7 @@ class Daemon:
             "waiting": sum(len(intake.waiting()) for intake in intakes.values()),
             "quarantined": len({entry.id for entry in self.parts.registry.aside()} - before),
             "unsettled": len(self.parts.ledger.sessions(UNSETTLED)),
+            "postponed": sessions.postponed(),
             "low": sorted(self._disk.low),
         }
         missing = sorted(gone) + sorted(self._disk.missing)

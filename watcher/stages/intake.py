@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import anyio
 from anyio.abc import TaskStatus
 
-from watcher.core.errors import MissingPlaceError, StorageError, WorkerError
+from watcher.core.errors import MissingPlaceError, StorageError, WatcherError, WorkerError
 from watcher.core.model import QUARANTINED, Candidate, Fingerprint, Refusal, RefusalCode
 from watcher.core.policy import Drop, Identify
 from watcher.core.route import identify
@@ -79,7 +79,10 @@ class Intake:
         """Look, take, wait; for ever. Says started when the first look is under way."""
         task_status.started()
         while True:
-            await self.step()
+            try:
+                await self.step()
+            except (StorageError, MissingPlaceError):
+                self._idle = True  # the ledger or a store failed; `disk` says which, and when
             await self.bell.wait(self._pause())
 
     async def drain(self) -> None:
@@ -187,6 +190,9 @@ class Intake:
         except (StorageError, MissingPlaceError, WorkerError) as error:
             for path, _, _ in chosen:
                 self._retry(path, error)
+        except Exception as error:  # whatever it is, it is these files': the others go on
+            for path, _, _ in chosen:
+                self._retry(path, error, level="error")
         self.filed()
 
     def _make_incoming(self) -> None:
@@ -225,11 +231,7 @@ class Intake:
             self._hold(candidate, refusal)
 
     def _hold(self, candidate: Candidate, refusal: Refusal) -> None:
-        text = (
-            "it is an archive file; this version unpacks none"
-            if reading.is_archive(candidate, refusal)
-            else refusal.text
-        )
+        text = reading.why_it_waits(candidate, refusal)
         self.settler.hold(candidate.path, candidate.print, refusal.code.value, text)
         self._say("file.waiting", candidate.path, code=refusal.code.value, text=text)
 
@@ -244,11 +246,9 @@ class Intake:
 
     def _settle(self, outcome: Outcome) -> None:
         path = outcome.incoming.candidate.path
-        if outcome.result is Result.FILED:
-            self.tally.filed += 1
-            self._finished(path, outcome.remains)
-        elif outcome.result is Result.DUPLICATE:
-            self.tally.duplicates += 1
+        self.tally.filed += outcome.result is Result.FILED
+        self.tally.duplicates += outcome.result is Result.DUPLICATE
+        if outcome.result in {Result.FILED, Result.DUPLICATE}:
             self._finished(path, outcome.remains)
         elif outcome.result is Result.COPY:
             self._read_again(path, outcome)
@@ -269,9 +269,10 @@ class Intake:
         self._copy.discard(path)
         self.looker.finish(path, remains)
 
-    def _retry(self, path: bytes, error: Exception) -> None:
-        self.settler.retry(path, self.parts.clock.monotonic(), PAUSE, "machine", str(error))
-        self._say("file.waiting", path, code="machine", text=str(error))
+    def _retry(self, path: bytes, error: Exception, *, level: str = "debug") -> None:
+        text = str(error) if isinstance(error, WatcherError) else type(error).__name__
+        self.settler.retry(path, self.parts.clock.monotonic(), PAUSE, "machine", text)
+        self._say("file.waiting", path, code="machine", text=text, level=level)
 
     # -- telling ------------------------------------------------------------------------------
 

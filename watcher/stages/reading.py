@@ -73,3 +73,10 @@ def is_archive(candidate: Candidate, refusal: Refusal) -> bool:
     """Whether a file that is no DICOM is a unit of them, by its name (spec 7)."""
     ending = candidate.path.lower().endswith(ARCHIVES)
     return ending and refusal.code is RefusalCode.NOT_DICOM
+
+
+def why_it_waits(candidate: Candidate, refusal: Refusal) -> str:
+    """One sentence for people."""
+    if is_archive(candidate, refusal):
+        return "it is an archive file; this version unpacks none"
+    return refusal.text

@@ -42,8 +42,16 @@ class Sessions:
         """Round after round, woken by files, looks and deadlines."""
         task_status.started()
         while True:
-            await self.round()
-            await self.bell.wait(await self._thread(self._pause))
+            try:
+                await self.round()
+                pause = await self._thread(self._pause)
+            except StorageError:
+                pause = PAUSES[0]  # the ledger failed; `daemon` says so once
+            await self.bell.wait(pause)
+
+    def postponed(self) -> int:
+        """How many sessions could not be worked on for now."""
+        return len(self._put_off)
 
     async def round(self, *, idle: bool = False) -> None:
         """Everything that is due now; with `idle`, sessions rest as soon as nothing is pending."""
