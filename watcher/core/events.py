@@ -52,6 +52,10 @@ _SESSION = {"project": "text", "subject": "label", "label": "label", "study": "u
 _SIZE = {"scans": "count", "files": "count", "bytes": "bytes"}
 _MERGED = {"added": "count", "same": "count", "replaced": "count", "held": "count"}
 _FILE = {"path": "path", "code": "text", "text": "text"}
+_LEFT = {
+    **dict.fromkeys(("waiting", "quarantined", "unsettled", "postponed"), "count"),
+    **dict.fromkeys(("low", "missing"), "list"),
+}
 _PLACE = {"store": "text", "path": "path", "text": "text"}
 _FREE = {**_PLACE, "free": "bytes", "reserve": "bytes", "inodes": "count"}
 
@@ -82,16 +86,7 @@ _RAISED = (
         "info",
         "Stopped",
         "The program has ended in good order; what was begun is carried on at the next start.",
-        {
-            "reason": "text",
-            "seconds": "seconds",
-            "error": "text",
-            "waiting": "count",
-            "quarantined": "count",
-            "unsettled": "count",
-            "low": "list",
-            "missing": "list",
-        },
+        {"reason": "text", "seconds": "seconds", "error": "text", **_LEFT},
     ),
     Event(
         "daemon.recovered",
