@@ -209,7 +209,7 @@ class Daemon:
         while True:
             await anyio.sleep(DISK)
             await self._patiently(self._disk.check)
-            self._tell_unwell()
+            await self._patiently(self._tell_unwell)
 
     async def _say(self) -> None:
         """What commands left to be said, and what they raised or cleared."""

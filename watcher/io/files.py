@@ -18,6 +18,7 @@ BLOCK = 1 << 20
 NAME_LENGTH = 255  # bytes; NAME_MAX of Linux
 NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR})
 NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.ENOTSUP})
+GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 UMASK = os.umask(0o077)  # read by setting it, at import: no thread creates files yet
 os.umask(UMASK)
 SYNC_THREADS = 8  # stack-facts 2.1: parallel fsync beats syncfs and flushes nobody else's data
@@ -250,18 +251,26 @@ def remove_empty_below(folder: str) -> bool:
 
 def walk(folder: str) -> Iterator[str]:
     """Every file below, as paths relative to it; links are not followed. Sorted, deterministic."""
-    for base, folders, names in os.walk(folder):
+    for base, folders, names in os.walk(folder, onerror=_unlisted):
         folders.sort()
         for name in sorted(names):
             yield os.path.relpath(os.path.join(base, name), folder)
 
 
+def _unlisted(error: OSError) -> None:
+    """A folder that is gone holds nothing; one that can't be read is no empty one."""
+    if error.errno not in GONE:
+        raise storage_error(error, "listing a folder") from error
+
+
 def print_of(path: str) -> Fingerprint | None:
-    """The fingerprint of a regular file, or None where there is none."""
+    """The fingerprint of a regular file, or None where there is none; StorageError if unsure."""
     try:
         found = os.lstat(path)
-    except OSError:
-        return None
+    except OSError as error:
+        if error.errno in GONE:
+            return None
+        raise storage_error(error, "looking at a file") from error
     return Fingerprint.of(found) if stat.S_ISREG(found.st_mode) else None
 
 

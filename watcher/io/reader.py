@@ -156,7 +156,11 @@ def _unchanged(file: int, before: os.stat_result, request: Request) -> Fingerpri
 def _may_link(before: os.stat_result, incoming: str, request: Request) -> bool:
     """Whether nobody else can change the inode once its name in the drop is gone (spec 5)."""
     ours = before.st_uid == os.geteuid() and before.st_nlink == 1
-    return bool(request.get("link")) and ours and os.stat(incoming).st_dev == before.st_dev
+    if not (request.get("link") and ours):
+        return False
+    folder = os.path.dirname(os.path.join(request["root"], request["path"]))
+    # a source that can't be removed would stay a second name, and a way to change what is filed
+    return os.access(folder, os.W_OK) and os.stat(incoming).st_dev == before.st_dev
 
 
 @contextmanager

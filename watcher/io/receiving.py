@@ -74,7 +74,11 @@ class Receiving:
             found = tx.execute(select(tables.taken).where(row.drop == drop))
             return {
                 each.path: Fingerprint(
-                    each.device, each.inode, each.size, each.mtime_ns, each.ctime_ns
+                    int(each.device),
+                    int(each.inode),
+                    each.size,
+                    int(each.mtime_ns),
+                    int(each.ctime_ns),
                 )
                 for each in found
             }
@@ -110,11 +114,11 @@ def _taken(candidate: Candidate, found: Fingerprint) -> dict[str, object]:
     return {
         "drop": candidate.drop,
         "path": candidate.path,
-        "device": found.device,
-        "inode": found.inode,
+        "device": str(found.device),
+        "inode": str(found.inode),
         "size": found.size,
-        "mtime_ns": found.mtime_ns,
-        "ctime_ns": found.ctime_ns,
+        "mtime_ns": str(found.mtime_ns),
+        "ctime_ns": str(found.ctime_ns),
     }
 
 

@@ -77,16 +77,17 @@ instance = Table(
 )
 
 # A source whose content is filed: to be removed still, or kept for good (after = "keep").
+# Numbers of a fingerprint as text: a time past 2262 or an unsigned inode passes SQLite's integers.
 taken = Table(
     "taken",
     metadata,
     Column("drop", String, primary_key=True),
     Column("path", LargeBinary, primary_key=True),
-    Column("device", Integer, nullable=False),
-    Column("inode", Integer, nullable=False),
+    Column("device", String, nullable=False),
+    Column("inode", String, nullable=False),
     Column("size", Integer, nullable=False),
-    Column("mtime_ns", Integer, nullable=False),
-    Column("ctime_ns", Integer, nullable=False),
+    Column("mtime_ns", String, nullable=False),
+    Column("ctime_ns", String, nullable=False),
     sqlite_with_rowid=False,
 )
 

@@ -52,7 +52,10 @@ class Found:
         if os.path.lexists(f"{self.folder}.json"):
             return read_record(f"{self.folder}.json")
         plan = f"{self.folder}.plan.json"
-        return promises.read(plan).session if os.path.lexists(plan) else None
+        try:
+            return promises.read(plan).session if os.path.lexists(plan) else None
+        except DocumentError:  # what it planned is lost; the folder tells the rest
+            return None
 
 
 async def sessions(parts: Parts, examine: Examine, thread: Hop) -> int:
@@ -113,7 +116,7 @@ def _agrees(parts: Parts, known: Session | None, record: Session | None, found: 
 def _finish_ended(parts: Parts, known: Session, found: Found) -> None:
     """Archived, but the plan was not struck any more; deleted, but folders were left."""
     plan = f"{found.folder}.plan.json"
-    if os.path.lexists(plan):
+    if os.path.lexists(plan) and parts.storage.is_there("archive"):
         promises.clear_away(parts, promises.read(plan))
         promises.strike(parts, known)
     elif known.status is Status.DELETED and files.remove_empty_below(found.folder):
@@ -253,6 +256,7 @@ def _take_in(
 
 def _leave(parts: Parts, found: Found, record: Session | None, unread: int) -> int:
     """A session that can't be read whole is left for the next start: nothing of it goes on."""
+    parts.ledger.forget(found.id)
     parts.conditions.raise_(
         "session.error",
         f"session/{found.id}",

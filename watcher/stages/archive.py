@@ -32,6 +32,9 @@ def archive(parts: Parts, session_id: str) -> Session | None:
     forward at the next try.
     """
     started = parts.clock.monotonic()
+    before = parts.ledger.session(session_id)
+    if life.may(before.status, life.Event.ARCHIVE):  # else it may be under way
+        files.remove(parts.storage.beside(before, "plan.json"))  # of a try that was given up
     session = parts.ledger.move(session_id, life.Event.ARCHIVE)
     if session is None:
         return None

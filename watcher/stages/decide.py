@@ -16,7 +16,7 @@ from watcher.core.model import Session, Severity, Status
 from watcher.io import files
 from watcher.stages.archive import archive
 from watcher.stages.decided import ARRIVING, decision_on, note, note_all
-from watcher.stages.deleting import delete, delete_scans, drop_moment
+from watcher.stages.deleting import carry_scans, delete, delete_scans, drop_moment
 from watcher.stages.parts import Parts
 from watcher.stages.rebuild import build, finish
 
@@ -25,6 +25,9 @@ __all__ = ["archive_now", "delete", "delete_scans", "overridden", "rebuild", "re
 
 def rebuild(parts: Parts, session_id: str) -> Session:
     """Build and validate again; never archives by itself. RefusedError where the state forbids."""
+    session = parts.ledger.session(session_id)
+    if session.status in life.OPEN:
+        carry_scans(parts, session)  # a deletion that was cut off comes first
     return _built(build(parts, session_id, life.Event.REBUILD, hold_auto=True))
 
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from watcher.core import life
 from watcher.core.errors import ClashError, StorageError, WatcherError, storage_error
 from watcher.core.find import Fate
 from watcher.core.model import Candidate, Fingerprint
@@ -24,7 +25,6 @@ from watcher.stages.reading import mark
 
 # a link would not do after all: another file system behind the same device number, or a policy
 NOT_LINKABLE = files.NO_LINKS | {errno.EXDEV, errno.EACCES}
-NOT_REMOVABLE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 
 class Result(StrEnum):
@@ -106,10 +106,12 @@ class _Batch:
         """Whether a duplicate's twin is there to rely on; a lost one is forgotten, and replaced."""
         if each.fate is not Fate.DUPLICATE or each.twin is None:
             return False
-        found = files.print_of(os.path.join(self._folder(each), each.twin.path))
+        session = self.parts.ledger.session(each.session.id)  # it may have been moved since
+        found = files.print_of(os.path.join(self.parts.storage.folder(session), each.twin.path))
         if found is not None and found.size == each.incoming.examined.print.size:
             return True
-        self.parts.ledger.drop_instances(each.session.id, [each.twin])
+        if session.folder == each.session.folder and session.status in life.OPEN:
+            self.parts.ledger.drop_instances(session.id, [each.twin])
         self._lose(each, Result.LATER)
         return False
 
@@ -285,9 +287,7 @@ def remove_source(parts: Parts, drop: Drop, path: bytes, expected: Fingerprint) 
     key = f"readonly/{drop.name}/{mark(folder)}"  # permission is the directory's
     try:
         sources.unlink_if(drop.path, path, expected)
-    except OSError as error:
-        if error.errno not in NOT_REMOVABLE:
-            raise storage_error(error, "removing a source") from error
+    except OSError as error:  # whatever it is, the content is safe: the source stays for now
         text = error.strerror or "not permitted"
         now = parts.clock.now()
         parts.conditions.raise_("drop.readonly", key, now, drop=drop.name, path=folder, text=text)

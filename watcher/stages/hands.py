@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 
+from watcher.core.errors import StorageError
 from watcher.io import files
 from watcher.io.reserve import Hand, Reserved
 from watcher.stages.parts import Parts
@@ -21,7 +22,7 @@ def settle_hands(parts: Parts) -> int:
         for instance in instances:
             target = os.path.join(folder, instance.place.path)
             hand = Hand(session, instance)
-            if files.print_of(target) and files.digest(target) == instance.digest:
+            if _is_whole(target, instance.digest):
                 files.sync(target)
                 files.sync_folders([target])
                 parts.receiving.record([hand], {})
@@ -30,6 +31,14 @@ def settle_hands(parts: Parts) -> int:
                 release(parts, [hand])
             number += 1
     return number
+
+
+def _is_whole(target: str, digest: str) -> bool:
+    """Whether the very bytes are there; what can't be read is filed again from its source."""
+    try:
+        return files.print_of(target) is not None and files.digest(target) == digest
+    except StorageError:
+        return False
 
 
 def release(parts: Parts, failed: Sequence[Reserved | Hand]) -> None:

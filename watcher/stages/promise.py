@@ -114,6 +114,7 @@ def read(path: str) -> Promise:
 
 def is_begun(parts: Parts, promise: Promise) -> bool:
     """Whether any document was swapped, or none is to be: then it is carried forward (spec 9)."""
+    parts.storage.require("archive")
     changing = [swap for swap in promise.swaps if swap.after != swap.before]
     done = (_digest_of(_document(parts, promise, swap)) == swap.after for swap in changing)
     return not changing or any(done)
@@ -121,6 +122,7 @@ def is_begun(parts: Parts, promise: Promise) -> bool:
 
 def carry_out(parts: Parts, promise: Promise) -> None:
     """Every step up to the last swap. OutdatedError where the archive is not as it was planned."""
+    parts.storage.require("archive")
     _check_documents(parts, promise)
     base = _archived(parts, promise)
     folder = parts.storage.folder(promise.session)
@@ -156,6 +158,7 @@ def _carry(source: str, target: str, digest: str) -> None:
 
 def clear_away(parts: Parts, promise: Promise) -> None:
     """Empty the prearchive session's folder name by name, then its record and document."""
+    parts.storage.require("archive")
     folder = parts.storage.folder(promise.session)
     base = _archived(parts, promise)
     for carry in promise.carries:

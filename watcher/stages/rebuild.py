@@ -48,6 +48,7 @@ def _build(parts: Parts, session: Session) -> Session:
     """Files into their scans, then catalogs, XML and findings; the session with all of them."""
     filed = parts.ledger.instances(session.id)
     tidy(parts, session, filed)
+    _check_there(parts, session, filed)
     scans = arrange(filed, known=session.scan_ids)
     scans = _move_in(parts, session, scans)
     session = replace(session, scan_ids={**session.scan_ids, **{s.uid: s.id for s in scans}})
@@ -104,6 +105,15 @@ def _back(parts: Parts, session_id: str) -> None:
 
 
 # -- files -------------------------------------------------------------------------------------
+
+
+def _check_there(parts: Parts, session: Session, filed: Sequence[Instance]) -> None:
+    """DocumentError where filed files are gone: a person, not the next try, can mend that."""
+    base = parts.storage.folder(session)
+    gone = [each for each in filed if files.print_of(os.path.join(base, each.place.path)) is None]
+    if gone:
+        hint = "restore them, or `watcher delete` their scans"
+        raise DocumentError(f"{len(gone)} filed files are gone: {gone[0].place.path}", hint=hint)
 
 
 def tidy(parts: Parts, session: Session, filed: Sequence[Instance]) -> None:

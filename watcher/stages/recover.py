@@ -5,7 +5,13 @@ import os
 from collections.abc import Mapping
 
 from watcher.core import life
-from watcher.core.errors import DocumentError, HeldError, MissingPlaceError, StorageError
+from watcher.core.errors import (
+    DocumentError,
+    HeldError,
+    MissingPlaceError,
+    RefusedError,
+    StorageError,
+)
 from watcher.core.find import Bound
 from watcher.core.model import Session, SessionKey, Status
 from watcher.core.policy import Drop, Identify
@@ -82,7 +88,12 @@ def _carry_all(parts: Parts) -> int:
             continue
         except Stopped:
             break
-        except (StorageError, MissingPlaceError) as error:  # the sessions' stage tries again
+        except (
+            StorageError,
+            MissingPlaceError,
+            DocumentError,
+            RefusedError,
+        ) as error:  # the sessions' stage tries again
             parts.emit(
                 "session.status",
                 **parts.said(session, before=session.status.value, after="postponed"),
@@ -160,6 +171,6 @@ def _move(parts: Parts, session: Session, project: str, reason: str) -> bool:
                 who="watcher",
                 reason=reason,
             )
-    except (HeldError, StorageError, MissingPlaceError, Stopped):
+    except (RefusedError, StorageError, MissingPlaceError, DocumentError, Stopped):
         return False
     return True

@@ -11,6 +11,7 @@ from watcher.core.errors import HeldError, MissingPlaceError, StorageError, Watc
 from watcher.core.model import Session, Status
 from watcher.stages.archive import archive
 from watcher.stages.bell import Bell
+from watcher.stages.deleting import carry_scans
 from watcher.stages.hop import Hop
 from watcher.stages.intake import Intake
 from watcher.stages.parts import Parts, Stopped
@@ -145,6 +146,8 @@ def _held(parts: Parts, session: Session, work: Work) -> None:
 
 def fail(parts: Parts, session_id: str, error: Exception) -> None:
     """A session the machine could not work on, for a reason nobody foresaw: ERROR, and said."""
+    if not parts.ledger.has(session_id):
+        return  # it was empty, and is gone
     session = parts.ledger.session(session_id)
     if life.may(session.status, life.Event.FAILED):
         text = str(error) if isinstance(error, WatcherError) else type(error).__name__
@@ -154,7 +157,10 @@ def fail(parts: Parts, session_id: str, error: Exception) -> None:
 
 def _build(parts: Parts, session_id: str) -> Session | None:
     session = parts.ledger.session(session_id)
-    return build(parts, session_id, life.Event.IDLE) if session.status is Status.RECEIVING else None
+    if session.status is not Status.RECEIVING:
+        return None
+    carry_scans(parts, session)  # a deletion that was cut off comes before any build
+    return build(parts, session_id, life.Event.IDLE)
 
 
 def _archive(parts: Parts, session_id: str) -> Session | None:

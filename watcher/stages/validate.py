@@ -196,6 +196,11 @@ def _same_data(
         )
     for suspect in plan.suspects(scans, shelf.archived):
         parts.check_stop()
+        if files.print_of(os.path.join(shelf.folder, suspect.path)) is None:
+            raise DocumentError(
+                f"an archived file is gone: {suspect.path}",
+                hint="restore it from backup, then `watcher rebuild` this session",
+            )
         same[suspect.instance.place.path] = same_data_set(
             os.path.join(folder, suspect.instance.place.path),
             os.path.join(shelf.folder, suspect.path),
