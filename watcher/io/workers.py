@@ -49,6 +49,7 @@ class _Worker:
                 line = await self._lines.receive_until(b"\n", REPLY_LIMIT)
         except (
             TimeoutError,
+            ConnectionError,  # what anyio lets through of a pipe that breaks under a write
             anyio.BrokenResourceError,
             anyio.EndOfStream,
             anyio.IncompleteRead,
