@@ -272,7 +272,7 @@ class Session:
     receiving_since: float  # last entry into RECEIVING
     last_arrival: float
     inactivity: float  # seconds, of the drop that filed last
-    generation: int = 0  # counts files and duplicates taken; a build holds only for its own
+    generation: int = 0  # counts files taken; a build holds only for its own
     revision: int = 0  # counts changes of the row that `LABEL.json` carries
     auto_archive: bool | None = None  # None: as the project says
     hold_auto: bool = False  # a rebuild by hand never archives

@@ -227,7 +227,10 @@ class Looker:
             self._passed.add(seen.path)
             text, code = f"It is a {seen.kind}, not a file.", RefusalCode.NOT_REGULAR.value
             where = {"drop": self.drop.name, "path": seen.path}
-            self.parts.emit("file.waiting", **where, code=code, text=text, level="info")
+            message = "Something that is no file stays"
+            self.parts.emit(
+                "file.waiting", **where, code=code, text=text, message=message, level="info"
+            )
 
     def _is_done(self, seen: Seen) -> bool:
         done = self._done.get(seen.path)
