@@ -3,7 +3,7 @@
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TextIO
 
@@ -165,8 +165,9 @@ class Daemon:
     # -- for ever -----------------------------------------------------------------------------
 
     async def _serve(self, intakes: Mapping[str, Intake], sessions: Sessions) -> None:
+        native = {name: each.drop.path for name, each in intakes.items() if is_native(each.drop)}
         observer = Observer(
-            {name: each.drop.path for name, each in intakes.items() if is_native(each.drop)},
+            native,
             hint=lambda drop, path: intakes[drop].hint(path),
             health=self._health,
         )
@@ -178,7 +179,7 @@ class Daemon:
             await stages.start(sessions.run)
             stages.start_soon(self._watch_disk)
             stages.start_soon(self._say)
-            stages.start_soon(self._beat, intakes)
+            stages.start_soon(self._beat, intakes, native)
             self._ready(intakes)
             await self._stopped.wait()
             observer.stop()
@@ -231,15 +232,15 @@ class Daemon:
                 self.parts.emit("storage.available", store="state", key=LEDGER)
             self._ledger_fault = False
 
-    async def _beat(self, intakes: Mapping[str, Intake]) -> None:
+    async def _beat(self, intakes: Mapping[str, Intake], native: Collection[str]) -> None:
         while True:
-            self.parts.emit("daemon.heartbeat", **self._state(intakes))
+            self.parts.emit("daemon.heartbeat", **self._state(intakes, native))
             now = str(self.parts.clock.now())
             await self._patiently(self.parts.ledger.remember, "heartbeat", now)
             notify("WATCHDOG=1", self.notify_address)
             await anyio.sleep(self.settings.log.heartbeat)
 
-    def _state(self, intakes: Mapping[str, Intake]) -> dict[str, object]:
+    def _state(self, intakes: Mapping[str, Intake], native: Collection[str]) -> dict[str, object]:
         now = self.parts.clock.monotonic()
         waiting = [each.since for intake in intakes.values() for each in intake.waiting()]
         return {
@@ -250,7 +251,7 @@ class Daemon:
             "oldest_pending": round(now - min(waiting), 1) if waiting else 0,
             "drops": {
                 name: {
-                    "watch": "native" if is_native(intake.drop) else "poll",
+                    "watch": "native" if name in native else "poll",
                     "available": intake.looker.available,
                 }
                 for name, intake in intakes.items()

@@ -180,6 +180,7 @@ def test_catalog_name():
     """Catalogs are called as XNAT's builder calls them."""
     assert names.catalog_name("7", "DICOM") == "scan_7_catalog.xml"
     assert names.catalog_name("7", "secondary") == "scan_7_secondary_catalog.xml"
+    assert names.catalog_path("7", "secondary") == "SCANS/7/secondary/scan_7_secondary_catalog.xml"
 
 
 def test_experiment_id():

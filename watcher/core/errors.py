@@ -103,6 +103,11 @@ class WorkerError(WatcherError):
     permanent = False
 
 
+def told(error: Exception) -> str:
+    """What may be said of an error: our own words, else its type; others may quote the data."""
+    return str(error) if isinstance(error, WatcherError) else type(error).__name__
+
+
 FULL_NUMBERS = frozenset({_errno.ENOSPC, _errno.EDQUOT})
 
 

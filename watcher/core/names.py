@@ -85,6 +85,11 @@ def catalog_name(scan_id: str, folder: Literal["DICOM", "secondary"]) -> str:
     return f"scan_{scan_id}{middle}_catalog.xml"
 
 
+def catalog_path(scan_id: str, folder: Literal["DICOM", "secondary"]) -> str:
+    """Where that catalog lies, relative to the session's folder: beside the files it lists."""
+    return f"SCANS/{scan_id}/{folder}/{catalog_name(scan_id, folder)}"
+
+
 def experiment_id(project: str, session_label: str) -> str:
     """The experiment `ID`: `W_E` and 12 hex of SHA-256 over `project/label` in UTF-8.
 

@@ -70,12 +70,11 @@ def file_element(scan_id: str, resource: ScanResource) -> Element:
     """The xnat:file of a resource; its URI is relative to the session's folder (spec 8)."""
     names_ = {prefix: NAMESPACES[prefix] for prefix in ("xnat", "xsi")}
     element = etree.Element(f"{XNAT}file", nsmap=names_)
-    catalog = names.catalog_name(scan_id, resource.label)
     said = {
         "label": resource.label,
         "file_count": str(len(resource.instances)),
         "file_size": str(sum(instance.size for instance in resource.instances)),
-        "URI": f"SCANS/{scan_id}/{resource.label}/{catalog}",
+        "URI": names.catalog_path(scan_id, resource.label),
         "format": "DICOM",
         "content": "RAW" if resource.label == "DICOM" else "secondary",
         XSI_TYPE: "xnat:resourceCatalog",

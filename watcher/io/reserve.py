@@ -291,6 +291,6 @@ class Desk:
 
     def _renew(self, verdict: Fate, incoming: Incoming, now: float) -> None:
         """A duplicate renews a RECEIVING session's timer and changes no other status."""
-        if verdict is Fate.DUPLICATE and self.session.status is Status.RECEIVING:
+        if verdict is Fate.DUPLICATE and self.session.status in life.RENEWED:
             self.session = replace(self.session, last_arrival=now, inactivity=incoming.inactivity)
             self.changed = True

@@ -200,9 +200,7 @@ def _aside(session: Session, other: OtherClass) -> Drop:
 
 def _own_catalogs(parts: Parts, session: Session, scans: tuple[Scan, ...]) -> tuple[str, ...]:
     found = (
-        f"SCANS/{scan.id}/{resource.label}/{names.catalog_name(scan.id, resource.label)}"
-        for scan in scans
-        for resource in scan.resources
+        names.catalog_path(scan.id, resource.label) for scan in scans for resource in scan.resources
     )
     folder = parts.storage.folder(session)
     return tuple(path for path in found if os.path.lexists(os.path.join(folder, path)))
@@ -215,9 +213,7 @@ def _catalogs(judged: Judged) -> tuple[dict[str, bytes], Totals]:
     """The next text of every catalog that is touched, and what the touched resources hold then."""
     merge, project = judged.merge, judged.session.project or ""
     texts = {
-        f"SCANS/{scan.id}/{resource.label}/{names.catalog_name(scan.id, resource.label)}": (
-            whole_catalog(scan, resource, project)
-        )
+        names.catalog_path(scan.id, resource.label): (whole_catalog(scan, resource, project))
         for scan in (*merge.new_scans, *(scan for _, scan in merge.new_resources))
         for resource in scan.resources
     }

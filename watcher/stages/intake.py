@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import anyio
 from anyio.abc import TaskStatus
 
-from watcher.core.errors import MissingPlaceError, StorageError, WatcherError, WorkerError
+from watcher.core.errors import MissingPlaceError, StorageError, WorkerError, told
 from watcher.core.model import QUARANTINED, Candidate, Fingerprint, Refusal, RefusalCode
 from watcher.core.policy import Drop, Identify
 from watcher.core.route import identify
@@ -121,8 +121,9 @@ class Intake:
 
     async def step(self) -> None:
         """One round: everything that is due now."""
-        self._idle = not self.parts.storage.is_there("prearchive") or self.low()
-        if not self.parts.storage.is_there("prearchive"):
+        there = self.parts.storage.is_there("prearchive")
+        self._idle = not there or self.low()
+        if not there:
             return
         if await self.looker.look():
             self.filed()
@@ -270,7 +271,7 @@ class Intake:
         self.looker.finish(path, remains)
 
     def _retry(self, path: bytes, error: Exception, *, level: str = "debug") -> None:
-        text = str(error) if isinstance(error, WatcherError) else type(error).__name__
+        text = told(error)
         self.settler.retry(path, self.parts.clock.monotonic(), PAUSE, "machine", text)
         self._say("file.waiting", path, code="machine", text=text, level=level)
 

@@ -10,7 +10,6 @@ import json
 import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from hashlib import sha256
 from typing import Final
 
 from watcher.core.errors import ClashError, storage_error
@@ -21,6 +20,7 @@ from watcher.io.registry import SetAside
 from watcher.stages.filing import remove_source
 from watcher.stages.parts import Parts, iso
 from watcher.stages.promise import OTHER_CLASS, Promise
+from watcher.stages.reading import mark
 
 REASON: Final = "reason.json"
 
@@ -63,7 +63,7 @@ def _place(drop: Drop, candidate: Candidate, now: float, *, shared: bool) -> str
 
 def _mark(path: bytes, *more: int) -> str:
     """A short name for a path, the same at every try."""
-    return sha256(path + b"\0" + repr(more).encode()).hexdigest()[:12]
+    return mark(path + b"\0" + repr(more).encode())[:12]
 
 
 def _name(candidate: Candidate, *, shared: bool) -> str:

@@ -200,8 +200,7 @@ def _write_catalogs(parts: Parts, session: Session, scans: Sequence[Scan]) -> No
     for scan in scans:
         for resource in scan.resources:
             parts.check_stop()
-            name = names.catalog_name(scan.id, resource.label)
-            path = os.path.join(base, "SCANS", scan.id, resource.label, name)
+            path = os.path.join(base, names.catalog_path(scan.id, resource.label))
             text = whole_catalog(scan, resource, session.project or "")
             if files.read_if_there(path) != text:
                 files.swap(path, text)

@@ -7,7 +7,7 @@ from anyio import TASK_STATUS_IGNORED
 from anyio.abc import TaskStatus
 
 from watcher.core import life
-from watcher.core.errors import HeldError, MissingPlaceError, StorageError, WatcherError
+from watcher.core.errors import HeldError, MissingPlaceError, StorageError, told
 from watcher.core.model import Session, Status
 from watcher.stages.archive import archive
 from watcher.stages.bell import Bell
@@ -150,8 +150,7 @@ def fail(parts: Parts, session_id: str, error: Exception) -> None:
         return  # it was empty, and is gone
     session = parts.ledger.session(session_id)
     if life.may(session.status, life.Event.FAILED):
-        text = str(error) if isinstance(error, WatcherError) else type(error).__name__
-        parts.ledger.move(session_id, life.Event.FAILED, error=text)
+        parts.ledger.move(session_id, life.Event.FAILED, error=told(error))
         parts.announce(parts.publish(session_id))
 
 
