@@ -243,6 +243,10 @@ class Finding:
         return self.severity in {Severity.CONFLICT, Severity.FAIL}
 
 
+Policy = Literal["", "overwrite", "keep"]
+"""Of two differing files with one identity: undecided, the newcomer stays, the first stays."""
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What a person decided of a session, and what it overrode."""
@@ -256,6 +260,8 @@ class Decision:
     key_from: tuple[str | None, str] | None = None  # (project, label) before
     key_to: tuple[str | None, str] | None = None  # and after
     subject: str = ""  # the subject after
+    studies: tuple[str, ...] = ()  # every study the session held then; `passed` is for these only
+    policy: Policy = ""  # what becomes of files that differ and arrived before
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,6 +289,7 @@ class Session:
     scan_ids: Mapping[str, str] = field(default_factory=dict)  # by SeriesInstanceUID, once built
     target: tuple[str | None, str, str] | None = None  # project, label, subject while MOVING
     error: str = ""  # what the machine could not do, in status ERROR
+    partly: bool = False  # in CONFLICT: scans that no finding holds have still to go in
 
     @property
     def key(self) -> SessionKey:
@@ -313,15 +320,22 @@ class Entry:
     instance_number: int | None = None
     id: str = ""
     created: str = ""  # xs:dateTime
+    path: str = ""  # its file, relative to the session's folder, where the URI is no plain one
 
 
 @dataclass(frozen=True, slots=True)
 class ArchivedResource:
-    """One resource of an archived scan."""
+    """One resource of an archived scan, as its catalog tells.
+
+    `entries` may be only those that matter for the files at hand; `files` and `size` count all.
+    """
 
     label: str
     catalog: str  # path relative to the session's folder
     entries: tuple[Entry, ...] = ()
+    files: int = 0
+    size: int = 0  # bytes
+    fault: str = ""  # why its catalog could not be used; the entries are read from the files then
 
 
 @dataclass(frozen=True, slots=True)
@@ -367,6 +381,7 @@ class Scan:
     type: str  # xsi:type, "xnat:mrScanData"
     modality: str
     resources: tuple[ScanResource, ...]
+    note: str = ""  # what seems missing (core/complete.py), for the session XML
 
     @property
     def instances(self) -> Sequence[Instance]:

@@ -48,13 +48,16 @@ def decision_values(decision: Decision) -> dict[str, Any]:
         "key_from": decision.key_from,
         "key_to": decision.key_to,
         "subject": decision.subject,
+        "studies": list(decision.studies),
+        "policy": decision.policy,
     }
 
 
 def decision_of(values: Mapping[str, Any]) -> Decision:
     """A decision from its JSON."""
     pair = {k: tuple(values[k]) if values[k] else None for k in ("key_from", "key_to")}
-    return Decision(**{**values, "passed": tuple(values["passed"]), **pair})
+    lists = {k: tuple(values.get(k, ())) for k in ("passed", "studies")}
+    return Decision(**{**values, **lists, **pair})
 
 
 def session_values(row: Session) -> dict[str, Any]:
@@ -79,6 +82,7 @@ def session_values(row: Session) -> dict[str, Any]:
         "scan_ids": dict(row.scan_ids),
         "target": row.target,
         "error": row.error,
+        "partly": row.partly,
         "findings": [finding_values(finding) for finding in row.findings],
         "decisions": [decision_values(decision) for decision in row.decisions],
     }

@@ -174,7 +174,7 @@ def header_of(text: str) -> Header:
     return Header({int(tag, 16): value for tag, value in json.loads(text).items()})
 
 
-_REST = ("drops", "origins", "scan_ids", "target", "error", "findings", "decisions")
+_REST = ("drops", "origins", "scan_ids", "target", "error", "partly", "findings", "decisions")
 
 
 def session_columns(row: Session) -> dict[str, Any]:
