@@ -4,6 +4,8 @@ import os
 
 import pytest
 
+import watcher.dicom
+
 
 @pytest.fixture(params=["asyncio", "trio"])
 def anyio_backend(request):
@@ -12,8 +14,5 @@ def anyio_backend(request):
 
 @pytest.fixture(scope="session")
 def xnat_schema():
-    """The folder of XNAT's XSDs; they are not ours to ship."""
-    folder = os.environ.get("WATCHER_XNAT_SCHEMA", "")
-    if not os.path.isfile(os.path.join(folder, "xnat.xsd")):
-        pytest.skip("WATCHER_XNAT_SCHEMA names no folder with xnat.xsd")
-    return folder
+    """The folder of XNAT's XSDs, as shipped."""
+    return os.path.join(os.path.dirname(watcher.dicom.__file__), "schemas")

@@ -1,16 +1,20 @@
 """A scan's files to catalog XML and back."""
 
+import gzip
 import time
+import zlib
+from dataclasses import replace
 
 import pytest
-from filed import made, schema_faults
+from filed import schema_faults
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree
 
 from watcher.core.errors import DocumentError
 from watcher.core.model import Entry
-from watcher.dicom import catalog
+from watcher.dicom import catalog, markup
+from watcher.dicom.excerpt import excerpt
 
 NS = (
     'xmlns:cat="http://nrg.wustl.edu/catalog" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"'
@@ -61,23 +65,6 @@ def uris(data):
 
 def frames(data):
     return etree.fromstring(data).find("{*}dimensions").get("z")
-
-
-def test_entry_of():
-    """An entry has the digest in lower case, the arrival in UTC, InstanceNumber 1 if missing."""
-    instance = made("1.2.3.9", InstanceNumber="")
-    expected = Entry(
-        uri="x.dcm",
-        uid="1.2.3.9",
-        digest=instance.digest,
-        size=1000,
-        class_uid="1.2.840.10008.5.1.4.1.1.4",
-        instance_number=1,
-        id="x.dcm",
-        created="2024-06-19T09:19:25Z",
-    )
-    assert expected == catalog.entry_of(instance, "x.dcm")
-    assert catalog.entry_of(made(InstanceNumber="-3"), "x").instance_number == -3
 
 
 def test_round_trip():
@@ -231,3 +218,260 @@ def test_many():
     data = composed(entries)
     assert len(catalog.read(data)[1]) == len(entries)
     assert time.process_time() - start < 4
+
+
+# -- a part of it, and a little more ----------------------------------------------------------
+
+ENTRIES = st.lists(
+    st.builds(
+        entry,
+        st.integers(-5, 60),
+        uid=st.sampled_from(["", "1.2.5", "1.2.6", "1.2.7"]),
+        instance_number=st.sampled_from([None, 1, -2, 30]),
+        id=st.sampled_from(["", "i"]),
+        created=st.sampled_from(["", "junk", "2024-06-19T09:19:25Z"]),
+    ),
+    max_size=8,
+    unique_by=lambda each: each.uri,
+)
+ODD = st.sampled_from(
+    [
+        {},
+        {"uri": "a b.dcm"},
+        {"uri": "é.dcm"},
+        {"id": 'a"b'},
+        {"id": "<cat:entry>"},
+        {"id": "a&b"},
+        {"id": "tab\tline\n"},
+        {"class_uid": ""},
+        {"class_uid": "no uid"},
+        {"size": None},
+        {"uid": " "},
+    ]
+)
+
+
+def by_parser(data, add):
+    return markup.serialise(catalog._merged(catalog._root(data), add))
+
+
+@settings(max_examples=60, deadline=None)
+@given(ENTRIES, ENTRIES, ODD, st.sampled_from(["", "P", "é", "<!-- -->"]), st.booleans())
+def test_both_ways(entries, new, odd, project, dimensioned):
+    """Adding to the text of a catalog and to its tree give the same bytes, twice over."""
+    listed = {each.uri for each in entries}
+    new = [each for each in new if each.uri not in listed]
+    if entries:
+        entries[0] = replace(entries[0], **odd)
+    data = composed(entries, project=project, **({} if dimensioned else {"dimensions": None}))
+    once = catalog.merge(data, new)
+    assert by_parser(data, new) == once
+    assert once == catalog.merge(once, new)
+    assert {*uris(data), *(each.uri for each in new)} == set(uris(once))
+
+
+ENDING = "    </cat:entry>\n"
+SETS = (
+    "  <cat:sets><cat:entrySet>\n  <cat:entries>\n{}  </cat:entries>\n</cat:entrySet></cat:sets>\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "regular"),
+    [
+        ("", "", True),
+        ("<cat:entries>", "<cat:entries><!-- a -->", False),
+        ("  <cat:entries>", f"  <!--\n{ENDING}-->\n  <cat:entries>", False),
+        ("  <cat:entries>", f"  <?a\n{ENDING}?>\n  <cat:entries>", False),
+        ("?>", "?><!DOCTYPE x>", False),
+        ("1.dcm", "1&amp;.dcm", False),
+        ("2.dcm", "2<b>.dcm", False),
+        ("SIZE", "SIZES", False),
+        ("<cat:dimensions", "<cat:dimension", True),
+        ("    <cat:entry", "   <cat:entry", False),
+        (' xsi:type="cat:dcmEntry"', "", False),
+        ('URI="2.dcm"', 'URI="2.dcm" name="2"', False),
+        ("nrg.wustl.edu/catalog", "nrg.wustl.edu/other", False),
+        ("</cat:DCMCatalog>", "<", False),
+        ("</cat:entries>\n", "</cat:entries>\n<cat:entries/>", True),
+        ("cat:entries>", "cat:sets>", False),
+        ("  <cat:entries>", "  <cat:tags>\n  <cat:entries>", False),
+        ('URI="1.dcm"', f'URI="1>\n{ENDING}"', False),
+        (ENDING, f"{ENDING}    ", False),
+    ],
+)
+def test_regular(old, new, regular):
+    """Only what is in our own hand to the letter is taken as text; the results never differ."""
+    text = composed([entry(n) for n in range(1, 5)], project="P").decode()
+    data = text.replace(old, new).encode()
+    assert regular == (excerpt(data) is not None)
+    assert merged_by(by_parser, data) == merged_by(catalog.merge, data)
+
+
+def test_entries_of_a_set():
+    """Entries that are those of a nested set are a parser's work; additions are the root's."""
+    text = composed([entry(1)]).decode()
+    body = text.partition("<cat:entries>\n")[2].partition("  </cat:entries>")[0]
+    data = text.replace(f"  <cat:entries>\n{body}  </cat:entries>\n", SETS.format(body)).encode()
+    more = data.replace(b"</cat:sets>", b"</cat:sets><cat:entries/>")
+    for each in (data, more):
+        assert excerpt(each) is None
+        assert uris(catalog.merge(each, [entry(9)])) == ["1.dcm", "9.dcm"]
+
+
+def merged_by(how, data):
+    try:
+        return how(data, [entry(9)])
+    except DocumentError:
+        return None
+
+
+def test_added_again():
+    """What a catalog lists already is not added to its text either; other content is refused."""
+    data = composed([entry(1), entry(2)])
+    assert data == catalog.merge(data, [entry(2)])
+    with pytest.raises(DocumentError):
+        catalog.merge(data, [entry(2, digest="f" * 32)])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    ENTRIES,
+    ODD,
+    st.sets(st.sampled_from(["1.2.5", "1.2.7", "9"])),
+    st.sets(st.integers(-5, 60).map("{}.dcm".format), max_size=10),
+)
+def test_select(entries, odd, uids, names):
+    """Selected is every entry of those UIDs, of those names, or bare; counted are all."""
+    if entries:
+        entries[0] = replace(entries[0], **odd)
+    data = composed(entries)
+    uid, listed = catalog.read(data)
+    expected = [
+        each for each in listed if each.uid in uids or each.uri in names or not each.uid.strip()
+    ]
+    bare = sum(not each.uid.strip() for each in listed)
+    size = sum(max(0, each.size or 0) for each in listed)
+    found = catalog.select(data, uids, names)
+    assert (uid, tuple(expected), len(listed), size, bare) == parts_of(found)
+
+
+def parts_of(found):
+    return found.uid, found.entries, found.files, found.size, found.bare
+
+
+FOREIGN = f"""<cat:DCMCatalog {NS} UID="1.2.3"><cat:entries>
+  <cat:entry URI="/gone/SCANS/1/a%20b.dcm" UID="1"/><cat:entry URI="c.dcm" UID="2"/>
+  <cat:entry URI="x/d.dcm" UID="3"/><cat:entry URI="e.dcm"/>
+  <cat:entry URI="f.txt" format="TEXT"><cat:metaFields><cat:metaField name="SIZE">-7</cat:metaField>
+  </cat:metaFields></cat:entry><cat:entry URI="g.dcm" UID="" format="DICOM"/>
+</cat:entries></cat:DCMCatalog>""".encode()
+
+
+@pytest.mark.parametrize(
+    ("uids", "names", "expected"),
+    [
+        ([], [], ""),
+        (["2"], [], "2"),
+        ([], ["a b.dcm"], "1"),
+        ([], ["a%20b.dcm"], "1"),
+        ([], ["/gone/SCANS/1/a b.dcm"], "1"),
+        (["2"], ["x/d.dcm", "c.dcm"], "23"),
+        ([], ["d.dcm", "d", ".dcm"], "3"),
+    ],
+)
+def test_select_what_others_wrote(uids, names, expected):
+    """A name is found raw, decoded, and without its folders; bare are entries that may be DICOM."""
+    found = catalog.select(FOREIGN, uids, names)
+    assert [*expected] == [each.uid for each in found.entries if each.uid]
+    assert [each.uri for each in found.entries if not each.uid] == ["e.dcm", "f.txt", "g.dcm"]
+    assert (found.uid, found.files, found.size, found.bare) == ("1.2.3", 6, 0, 2)
+
+
+def test_gzipped():
+    """A gzipped catalog is read, selected from and merged like a plain one; the result is plain."""
+    data = composed([entry(1), entry(2)])
+    zipped = gzip.compress(data)
+    assert catalog.read(data) == catalog.read(zipped)
+    assert catalog.select(data, ["1.2.1"], []) == catalog.select(zipped, ["1.2.1"], [])
+    assert catalog.merge(data, [entry(3)]) == catalog.merge(zipped, [entry(3)])
+
+
+def bomb():
+    pressed = zlib.compressobj(9, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
+    return b"".join(pressed.compress(bytes(1 << 20)) for _ in range(40)) + pressed.flush()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda data: data[:-9],
+        lambda data: data[:20],
+        lambda data: data[:60] + b"\xff\xff\xff" + data[63:],
+        lambda data: data + b"more",
+        lambda data: data[:-8] + b"crc!" + data[-4:],
+        lambda data: bomb(),
+    ],
+)
+def test_gzipped_and_damaged(change):
+    """A torn, damaged or endless gzip is no catalog, and never an empty one."""
+    data = change(gzip.compress(composed([entry(n) for n in range(50)])))
+    with pytest.raises(DocumentError):
+        catalog.select(data, [], [])
+    with pytest.raises(DocumentError):
+        catalog.merge(data, [entry(1)])
+
+
+def test_gzip_may_shrink_much():
+    """A small document that shrinks a thousandfold is still read."""
+    small = b"<cat:DCMCatalog " + NS.encode() + b">" + b" " * 900_000 + b"</cat:DCMCatalog>"
+    assert catalog.read(gzip.compress(small)) == ("", ())
+
+
+# -- what is damaged --------------------------------------------------------------------------
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 3000), st.booleans())
+def test_salvage(cut, zipped):
+    """Of a torn catalog nothing is salvaged that the whole one did not say."""
+    entries = [entry(n) for n in range(5)]
+    data = composed(entries)
+    whole = {each.uri: each.digest for each in entries}
+    torn = gzip.compress(data)[:cut] if zipped else data[:cut]
+    assert catalog.salvage(torn).items() <= whole.items()
+    assert catalog.salvage(data) == whole
+    half = catalog.salvage(data[: data.index(b'URI="3.dcm"')])
+    assert {uri: whole[uri] for uri in ("0.dcm", "1.dcm", "2.dcm")} == half
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"", {}),
+        (b"\0" * 500, {}),
+        (b"\x1f\x8brubbish", {}),
+        (b"no XML", {}),
+        (f"<!DOCTYPE x><cat:DCMCatalog {NS}><cat:entry URI='a' digest='{'a' * 32}'/>".encode(), {}),
+        (PERSONS, {}),
+        (
+            f"<cat:DCMCatalog {NS}><cat:entry URI='a' digest='{'A' * 32}'/>"
+            f"<cat:entry URI='a' digest='{'b' * 32}'/><cat:entry digest='{'b' * 32}'/>".encode(),
+            {"a": "a" * 32},
+        ),
+    ],
+)
+def test_salvage_nothing(data, expected):
+    """Nothing is made of what is no catalog, and no half digest taken; the first one stays."""
+    assert expected == catalog.salvage(data)
+
+
+def test_listed_twice():
+    """A URI listed twice is replaced once and dropped wholly; the frames follow."""
+    twice = composed([entry(1), entry(2), entry(2, size=9)])
+    replaced = catalog.merge(twice, [], replace={"2.dcm": entry(3)})
+    dropped = catalog.merge(twice, [entry(2)], drop=["2.dcm"])
+    assert (uris(replaced), frames(replaced)) == (["1.dcm", "3.dcm"], "2")
+    assert (uris(dropped), frames(dropped)) == (["1.dcm", "2.dcm"], "2")
+    both = catalog.merge(twice, [], replace={"2.dcm": entry(3)}, drop=["2.dcm"])
+    assert (uris(both), frames(both)) == (["1.dcm"], "1")

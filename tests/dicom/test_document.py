@@ -355,6 +355,42 @@ def test_merge_refuses(instances, change):
         merged(PERSONS, instances, **change)
 
 
+GAP = "Maybe incomplete: InstanceNumber 3 (4 files expected)"
+
+
+def test_a_scan_has_its_note(xsd_faults):
+    """What seems missing stands in the scan's note, where the schema has it."""
+    scans = [dataclasses.replace(scan, note=GAP) for scan in arrange([made()], known={})]
+    data = document.compose(session(), scans, experiment_id="W_E0123456789ab")
+    assert one(data, "//x:scan/*[1][self::x:note]") == GAP
+    assert [] == xsd_faults(data)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ("", GAP, GAP),
+        (GAP, "Maybe incomplete: more", "Maybe incomplete: more"),
+        (GAP, "", ""),
+        ("", "", ""),
+        ("<xnat:note/>", GAP, GAP),
+        ("looks fine", GAP, "looks fine"),
+        ("looks fine", "", "looks fine"),
+        ("<xnat:note><!-- asked Ann -->fine</xnat:note>", GAP, "fine"),
+    ],
+)
+def test_merge_keeps_the_note_up_to_date(xsd_faults, before, after, expected):
+    """Our note is set, replaced or taken away; a person's is never touched."""
+    note = before if before.startswith("<") or not before else f"<xnat:note>{before}</xnat:note>"
+    data = composed([made()]).replace(b"<xnat:quality>", note.encode() + b"<xnat:quality>")
+    result = merged(data, [], notes={"1": after})
+    assert expected == one(result, "//x:scan/x:note").strip()
+    assert bool(expected) == bool(etree.fromstring(result).xpath("//x:scan/x:note", namespaces=NS))
+    assert [] == xsd_faults(result)
+    assert result == merged(result, [], notes={"1": after})
+    assert result == merged(result, [])
+
+
 def test_merged_documents_are_valid(xsd_faults):
     """XNAT's schema takes what is merged, whatever the types."""
     expected = []

@@ -21,8 +21,9 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian
 from watcher.core.errors import StorageError
 from watcher.core.tags import TAGS
 from watcher.dicom import structure
+from watcher.dicom.compare import Compared
 from watcher.io import opening, reader
-from watcher.io.reader import examine, same_data_set
+from watcher.io.reader import compared, examine
 
 MEMORY = 256 << 20  # bytes of address space of a worker
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="changes owners, which takes root")
@@ -449,33 +450,30 @@ def test_full_store(drop, incoming):
 # -- the same data set ------------------------------------------------------------------------
 
 
-def test_same_data_set(tmp_path):
-    """Preamble and group 0002 do not matter; any other byte does."""
+def test_compared(tmp_path):
+    """Preamble, group 0002 and encoding do not matter; what differs is told."""
     one = makers.make_dicom(tmp_path / "one")
     data = bytearray(one.read_bytes())
     data[5:9] = b"TIFF"
     two = tmp_path / "two"
     two.write_bytes(data)
-    three = makers.make_dicom(tmp_path / "three", patient_name="DOE^JANE")
+    three = makers.make_dicom(tmp_path / "three", transfer_syntax=ImplicitVRLittleEndian)
     four = makers.make_dicom(tmp_path / "four", patient_name="DOE^JOHNNY")
-    assert same_data_set(str(one), str(two)) is True
-    assert same_data_set(str(one), str(three)) is False
-    assert same_data_set(str(one), str(four)) is False
+    assert compared(str(one), str(two)) == Compared(True, True)
+    assert compared(str(one), str(three)) == Compared(True, True)
+    assert compared(str(one), str(four)) == Compared(False, True, ("PatientName",))
 
 
-def test_same_data_set_untold(tmp_path):
-    """Another syntax, another deflation or no DICOM at all: it can't be told."""
+def test_compared_untold(tmp_path):
+    """Of what is no DICOM or no file it can't be told."""
     one = makers.make_dicom(tmp_path / "one")
-    two = makers.make_dicom(tmp_path / "two", transfer_syntax=ImplicitVRLittleEndian)
     text = tmp_path / "text"
     text.write_text("hello")
-    cut = tmp_path / "cut"
-    cut.write_bytes(one.read_bytes()[:140])
-    for other in (two, text, cut, tmp_path):
-        assert same_data_set(str(one), str(other)) is None
+    for other in (text, tmp_path):
+        assert compared(str(one), str(other)) == Compared(None)
 
 
-def test_same_data_set_deflated(tmp_path):
+def test_compared_deflated(tmp_path):
     """The same deflated bytes are the same; others may say the same."""
     syntax = DeflatedExplicitVRLittleEndian
     one = makers.make_dicom(tmp_path / "one", transfer_syntax=syntax)
@@ -485,14 +483,14 @@ def test_same_data_set_deflated(tmp_path):
     plain = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data[start:])
     two = tmp_path / "two"
     two.write_bytes(data[:start] + pressed.compress(plain) + pressed.flush())
-    assert same_data_set(str(one), str(one)) is True
-    assert same_data_set(str(one), str(two)) is None
+    assert compared(str(one), str(one)).same is True
+    assert compared(str(one), str(two)).same is None
 
 
-def test_same_data_set_gone(tmp_path):
+def test_compared_gone(tmp_path):
     """A file that can't be opened is an error of the storage."""
     with pytest.raises(StorageError) as error:
-        same_data_set(str(tmp_path / "a"), str(tmp_path / "b"))
+        compared(str(tmp_path / "a"), str(tmp_path / "b"))
     assert (error.value.number, "a" in error.value.hint) == (errno.ENOENT, False)
 
 

@@ -1,61 +1,56 @@
 """A scan's files ⇄ its catalog XML, XNAT's `cat:DCMCatalog` (xnat-facts 5)."""
 
 import re
-from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, datetime
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
 from lxml import etree
 
 from watcher.core.errors import DocumentError
-from watcher.core.model import Entry, Instance
-from watcher.core.scans import instance_number
+from watcher.core.listing import entry_of
+from watcher.core.model import Entry
+from watcher.core.uris import decoded
+from watcher.dicom.entry import ENTRY, FIELD, META, SIZE, read_entry, stated, whole, write_entry
+from watcher.dicom.excerpt import Excerpt, excerpt
 from watcher.dicom.markup import (
     CATALOG,
     NAMESPACES,
-    XSI_TYPE,
     Element,
     add,
     clean,
+    inflated,
     put,
+    remains,
     root_in,
     serialise,
 )
 
+__all__ = ["Selected", "compose", "entry_of", "merge", "read", "salvage", "select"]
+
 WHAT: Final = "the catalog"
-SIZE: Final = "SIZE"  # bytes; XNAT's own name
-CLASS: Final = "SOPClassUID"  # ours: XNAT's schema has no place for it
 PROJECT: Final = "PROJECT"
 
 _ROOTS: Final = (f"{CATALOG}DCMCatalog", f"{CATALOG}Catalog")
 _ORDER: Final = ("metaFields", "tags", "sets", "entries", "dimensions", "voxelRes", "orientation")
-_ENTRY: Final = f"{CATALOG}entry"
-_META: Final = f"{CATALOG}metaFields"
-_FIELD: Final = f"{CATALOG}metaField"
-_DCM: Final = "cat:dcmEntry"
 _NOTHING: Final[Mapping[str, Entry]] = MappingProxyType({})
-_MOMENT: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,15}(?:Z|[+-][0-9]{2}:[0-9]{2})?")
-_WHOLE: Final = re.compile(r"[+-]?[0-9]{1,18}")
+_DIGEST: Final = re.compile(r"[0-9a-f]{32}")  # MD5
 
 
-def entry_of(instance: Instance, uri: str) -> Entry:
-    """The entry of a filed instance; `uri` is relative to the catalog's own folder.
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """What of a catalog matters for some files, and what all of it amounts to."""
 
-    A missing InstanceNumber counts as 1, as in XNAT (xnat-facts 4.6).
-    """
-    number = instance_number(instance)
-    arrived = datetime.fromtimestamp(instance.arrived, UTC)
-    return Entry(
-        uri=uri,
-        uid=instance.header.sop_instance,
-        digest=instance.digest.lower(),
-        size=instance.size,
-        class_uid=instance.header.sop_class,
-        instance_number=1 if number is None else number,
-        id=uri,
-        created=arrived.strftime("%Y-%m-%dT%H:%M:%SZ"),
-    )
+    uid: str  # SeriesInstanceUID
+    entries: tuple[Entry, ...]
+    files: int
+    size: int  # bytes, of the entries that say
+    bare: int  # entries without a UID, less those that say another format than DICOM
+    sizes: Mapping[str, int | None] = field(default_factory=dict, repr=False, compare=False)
+    """The SIZE of every entry, as its first says, by URI; None where none says."""
+    cut: Excerpt | None = field(default=None, repr=False, compare=False)  # for `merge`
 
 
 def compose(
@@ -73,10 +68,10 @@ def compose(
     if catalog_id:
         root.set("ID", clean(catalog_id))
     if project:
-        add(add(root, _META), _FIELD, clean(project), name=PROJECT)
+        add(add(root, META), FIELD, clean(project), name=PROJECT)
     held = add(root, f"{CATALOG}entries")
     for entry in sorted(entries, key=_entry_order):
-        _write(add(held, _ENTRY), entry)
+        write_entry(add(held, ENTRY), entry)
     if dimensions:
         x, y, z = map(str, dimensions)
         add(root, f"{CATALOG}dimensions", x=x, y=y, z=z)
@@ -84,12 +79,79 @@ def compose(
 
 
 def read(data: bytes) -> tuple[str, tuple[Entry, ...]]:
-    """SeriesInstanceUID and entries; nested sets are flattened, URIs raw.
+    """SeriesInstanceUID and entries; nested sets are flattened, URIs raw; may be gzipped.
 
     Raises DocumentError where it is empty, torn, declares a document type or is no catalog.
     """
-    root = root_in(data, WHAT, _ROOTS)
-    return root.get("UID", ""), tuple(_entry(element) for element in root.iter(_ENTRY))
+    root = _root(inflated(data, WHAT))
+    return root.get("UID", ""), tuple(read_entry(element) for element in root.iter(ENTRY))
+
+
+def select(
+    data: bytes, uids: Collection[str], names: Collection[str], cut: Excerpt | None = None
+) -> Selected:
+    """The entries with one of the SOP UIDs, of one of the names, or without UID; and the totals.
+
+    An entry has the name of its URI, raw or percent-decoded, with or without folders. For large
+    catalogs cheaper than `read`, which it is otherwise like. `cut`: the excerpt of the very bytes.
+    """
+    text = inflated(data, WHAT)
+    if cut := cut or excerpt(text):
+        return _of_excerpt(cut, uids, names)
+    root = _root(text)
+    found = list(root.iter(ENTRY))
+    sizes = [_size(each) for each in found]
+    return Selected(
+        uid=root.get("UID", ""),
+        entries=tuple(
+            read_entry(each)
+            for each in found
+            if _matters(each.get("URI", ""), each.get("UID", ""), uids, names)
+        ),
+        files=len(found),
+        size=sum(size or 0 for size in sizes),
+        bare=sum(_is_bare(each) for each in found),
+        sizes=_by_uri((each.get("URI", "") for each in found), sizes),
+    )
+
+
+def _size(element: Element) -> int | None:
+    size = whole(stated(element).get(SIZE, ""))
+    return None if size is None else max(0, size)
+
+
+def _by_uri(uris: Iterable[str], sizes: Iterable[int | None]) -> dict[str, int | None]:
+    found: dict[str, int | None] = {}
+    for uri, size in zip(uris, sizes, strict=True):
+        if found.get(uri) is None:
+            found[uri] = size
+    return found
+
+
+def _of_excerpt(cut: Excerpt, uids: Collection[str], names: Collection[str]) -> Selected:
+    rows = enumerate(cut.rows) if cut.may_list(uids, names) else ()
+    mine = [number for number, (uri, uid, *_) in rows if _matters(uri, uid, uids, names)]
+    uid, entries = read(cut.only(mine)) if mine else (_root(cut.first).get("UID", ""), ())
+    bare = sum(not entry.uid.strip() for entry in entries)
+    return Selected(uid, entries, len(cut.rows), cut.size, bare, cut.sizes, cut)
+
+
+def salvage(data: bytes) -> dict[str, str]:
+    """URIs and digests that can still be read in a damaged catalog; {} where there are none.
+
+    No digest is invented: one that is not whole is left out, and of two for one URI the first
+    stays.
+    """
+    try:
+        root = remains(inflated(data, WHAT, torn=True))
+    except DocumentError:
+        return {}
+    known: dict[str, str] = {}
+    for element in () if root is None else root.iter(ENTRY):
+        uri, digest = element.get("URI", ""), element.get("digest", "").lower()
+        if uri and _DIGEST.fullmatch(digest):
+            known.setdefault(uri, digest)
+    return known
 
 
 def merge(
@@ -98,115 +160,95 @@ def merge(
     *,
     replace: Mapping[str, Entry] = _NOTHING,
     drop: Collection[str] = (),
+    cut: Excerpt | None = None,
 ) -> bytes:
     """The catalog with entries added, replaced (by their old URI) and dropped (by URI).
 
     Attributes, metaFields and nested sets it does not know stay. Doing it again changes
-    nothing. Raises DocumentError where an addition would take a listed URI with another digest, or
-    what is to be replaced is not listed.
+    nothing. It may be gzipped; the result is not. Raises DocumentError where an addition would take
+    a listed URI with another digest, or what is to be replaced is not listed. `cut`: what `select`
+    made of the same bytes.
     """
-    root = root_in(existing, WHAT, _ROOTS)
-    before = {element.get("URI", ""): element for element in root.iter(_ENTRY)}
-    count = sum(1 for _ in root.iter(_ENTRY))
-    for uri, entry in replace.items():
-        _replace(before, uri, entry)
-    for uri in drop:
-        _drop(before.get(uri))
-    _append(root, [entry for entry in add if not _listed(before.get(entry.uri), entry)])
-    _resize(root, sum(1 for _ in root.iter(_ENTRY)) - count)
-    return serialise(root)
+    text = inflated(existing, WHAT)
+    cut = None if replace or drop else cut or excerpt(text)
+    if cut and not _lists(cut, {entry.uri for entry in add}):
+        return cut.whole(serialise(_merged(_root(cut.first), add)))
+    return serialise(_merged(_root(text), add, replace, drop))
+
+
+def _lists(cut: Excerpt, names: Collection[str]) -> bool:
+    if not cut.may_list((), names):
+        return False
+    return not {*names}.isdisjoint([uri for uri, *_ in cut.rows])
+
+
+def _merged(
+    root: Element,
+    add: Sequence[Entry],
+    replace: Mapping[str, Entry] = _NOTHING,
+    drop: Collection[str] = (),
+) -> Element:
+    before: defaultdict[str, list[Element]] = defaultdict(list)
+    for element in root.iter(ENTRY):
+        before[element.get("URI", "")].append(element)
+    gone = [each for uri, entry in replace.items() for each in _replace(before, uri, entry)]
+    gone += [each for uri in drop for each in before.pop(uri, ())]
+    dropped = sum(map(_drop, gone))
+    fresh = [entry for entry in add if not _listed(before[entry.uri], entry)]
+    _append(root, fresh)
+    _resize(root, len(fresh) - dropped)
+    return root
+
+
+def _root(text: bytes) -> Element:
+    return root_in(text, WHAT, _ROOTS)
+
+
+def _matters(uri: str, uid: str, uids: Collection[str], names: Collection[str]) -> bool:
+    """Whether an entry is, or may be, one of the files asked for."""
+    if uid in uids or uri in names or not uid.strip():
+        return True
+    if "/" not in uri and "%" not in uri:
+        return False
+    plain = decoded(uri)
+    bases = (text.rpartition("/")[2] for text in (uri, plain))
+    return plain in names or any(base in names for base in bases)
+
+
+def _is_bare(element: Element) -> bool:
+    return not element.get("UID", "").strip() and element.get("format", "DICOM") in {"DICOM", ""}
 
 
 def _entry_order(entry: Entry) -> tuple[bool, int, str]:
     return entry.instance_number is None, entry.instance_number or 0, entry.uri
 
 
-def _write(element: Element, entry: Entry) -> None:
-    """Our own attributes and metaFields; those that say nothing are left as they are."""
-    own = {
-        "URI": clean(entry.uri),
-        "ID": clean(entry.id),
-        "UID": clean(entry.uid),
-        "instanceNumber": "" if entry.instance_number is None else str(entry.instance_number),
-        "digest": clean(entry.digest).lower(),
-        "createdTime": _moment(entry.created),
-        XSI_TYPE: _DCM,
-    }
-    for name, value in own.items():
-        if value:
-            element.set(name, value)
-    _write_meta(element, SIZE, "" if entry.size is None else str(entry.size))
-    _write_meta(element, CLASS, clean(entry.class_uid))
-
-
-def _write_meta(element: Element, name: str, value: str) -> None:
-    if not value:
-        return
-    fields = element.find(_META)
-    if fields is None:
-        fields = etree.Element(_META)
-        element.insert(0, fields)
-    for field in fields.iterchildren(_FIELD):
-        if field.get("name") == name:
-            field.text = value
-            return
-    add(fields, _FIELD, value, name=name)
-
-
-def _moment(text: str) -> str:
-    """An xs:dateTime; empty where it is none."""
-    if not _MOMENT.fullmatch(text):
-        return ""
-    try:
-        datetime.fromisoformat(text)
-    except ValueError:
-        return ""
-    return text
-
-
-def _entry(element: Element) -> Entry:
-    meta = {field.get("name", ""): field.text or "" for field in element.iterfind(f"*/{_FIELD}")}
-    return Entry(
-        uri=element.get("URI", ""),
-        uid=element.get("UID", ""),
-        digest=element.get("digest", "").lower(),
-        size=_whole(meta.get(SIZE, "")),
-        class_uid=meta.get(CLASS, ""),
-        instance_number=_whole(element.get("instanceNumber", "")),
-        id=element.get("ID", ""),
-        created=element.get("createdTime", ""),
-    )
-
-
-def _whole(text: str) -> int | None:
-    return int(text) if _WHOLE.fullmatch(text.strip()) else None
-
-
-def _listed(element: Element | None, entry: Entry) -> bool:
+def _listed(elements: Sequence[Element], entry: Entry) -> bool:
     """Whether an addition stands there already. A URI never comes to mean other content."""
-    if element is None or element.getparent() is None:
-        return False
-    if element.get("digest", "").lower() != entry.digest.lower():
+    if any(element.get("digest", "").lower() != entry.digest.lower() for element in elements):
         raise DocumentError(f"{WHAT} lists a file of that name with another digest")
-    return True
+    return bool(elements)
 
 
-def _replace(before: Mapping[str, Element], uri: str, entry: Entry) -> None:
-    element = before.get(uri)
-    if element is None:
-        if not _listed(before.get(entry.uri), entry):
+def _replace(before: Mapping[str, Sequence[Element]], uri: str, entry: Entry) -> Sequence[Element]:
+    """Make the first entry of a URI another's; gives those that list the old file once more."""
+    if not before[uri]:
+        if not _listed(before[entry.uri], entry):
             raise DocumentError(f"{WHAT} does not list the file to be replaced")
-        return
+        return ()
+    element, *others = before[uri]
     for name in ("name", "cachePath"):  # XNAT repeats the URI there
         if element.get(name) == uri:
             element.set(name, clean(entry.uri))
-    _write(element, entry)
+    write_entry(element, entry)
+    return others
 
 
-def _drop(element: Element | None) -> None:
-    parent = None if element is None else element.getparent()
-    if element is not None and parent is not None:
+def _drop(element: Element) -> bool:
+    parent = element.getparent()
+    if parent is not None:
         parent.remove(element)
+    return parent is not None
 
 
 def _append(root: Element, entries: Sequence[Entry]) -> None:
@@ -217,12 +259,12 @@ def _append(root: Element, entries: Sequence[Entry]) -> None:
         held = etree.Element(f"{CATALOG}entries")
         put(root, held, _ORDER)
     for entry in sorted(entries, key=_entry_order):
-        _write(add(held, _ENTRY), entry)
+        write_entry(add(held, ENTRY), entry)
 
 
 def _resize(root: Element, change: int) -> None:
     """The frame count follows the number of files; more frames in one file are not seen here."""
     element = root.find(f"{CATALOG}dimensions")
-    frames = None if element is None else _whole(element.get("z", ""))
+    frames = None if element is None else whole(element.get("z", ""))
     if element is not None and frames is not None:
         element.set("z", str(max(0, frames + change)))

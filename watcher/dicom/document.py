@@ -1,16 +1,19 @@
 """A session ⇄ its session XML, XNAT's `xnat:MRSession` and its kin (xnat-facts 4)."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 from lxml import etree
 
 from watcher.core import sop
+from watcher.core.complete import PREFIX
 from watcher.core.errors import DocumentError
 from watcher.core.model import Archived, ArchivedResource, ArchivedScan, Scan, Session
 from watcher.core.scans import scan_order
 from watcher.dicom import scan as scans_
-from watcher.dicom.markup import XNAT, XSI_TYPE, Element, local, parse, put, serialise
+from watcher.dicom.entry import counted
+from watcher.dicom.markup import XNAT, XSI_TYPE, Element, clean, local, parse, put, serialise
 from watcher.dicom.session import (
     ACCEPTED,
     COMMON,
@@ -23,11 +26,14 @@ from watcher.dicom.session import (
 )
 
 WHAT: Final = "the session XML"
+MOST: Final = (1 << 63) - 1  # what a database takes for a number
 
 _SCANS: Final = f"{XNAT}scans"
 _SCAN: Final = f"{XNAT}scan"
 _FILE: Final = f"{XNAT}file"
+_NOTE: Final = f"{XNAT}note"
 _BARE_SCAN: Final = "xnat:imageScanData"
+_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 # Evidence (spec 10) by DICOM keyword: the child that holds it; dates and times go back to DA, TM.
 _EVIDENCE: Final = (
@@ -86,12 +92,14 @@ def merge(
     new_resources: Sequence[tuple[str, Scan]] = (),
     accepted: Sequence[str] = (),
     element: str | None = None,
+    notes: Mapping[str, str] = _NOTHING,
 ) -> bytes:
     """The existing XML with new scans, resources and counts; what a person wrote stays.
 
     `counts`: file count and bytes by scan ID and resource label. `new_resources`: an existing
     scan's ID, and the resources it gains. `element`: the root's new name, where the type of all
-    scans together is another. Existing values win; what is missing is filled in only from the same
+    scans together is another. `notes`: what seems missing, by scan ID; empty takes our note away,
+    and a person's stays. Existing values win; what is missing is filled in only from the same
     study. Doing it again changes nothing. Raises DocumentError.
     """
     root = _root(existing)
@@ -106,6 +114,8 @@ def merge(
         _extend(_find(root, scan_id), scan_id, scan)
     for (scan_id, label), (files, size) in counts.items():
         _count(_find(root, scan_id), label, files, size)
+    for scan_id, note in notes.items():
+        _note(_find(root, scan_id), note)
     if element is not None:
         _set_modality(root)
     return serialise(root)
@@ -128,11 +138,20 @@ def _scan(element: Element) -> ArchivedScan:
         type=f"xnat:{kind}",
         modality=element.findtext(f"{XNAT}modality") or "",
         resources=tuple(
-            ArchivedResource(file.get("label", ""), _relative(file.get("URI", "")))
+            ArchivedResource(_label(file), _relative(file.get("URI", "")))
             for file in files
             if file.get("URI")  # a resourceSeries has none, and no catalog either
         ),
     )
+
+
+def _label(file: Element) -> str:
+    """A resource's label; one without is called as its folder, which XNAT names after the label."""
+    match _relative(file.get("URI", "")).split("/"):
+        case ["SCANS", _, folder, _]:
+            return file.get("label") or folder
+        case _:
+            return file.get("label", "")
 
 
 def _relative(uri: str) -> str:
@@ -181,7 +200,10 @@ def _fill(root: Element, fresh: Element) -> None:
 
 
 def _append(root: Element, scans: Sequence[Element]) -> None:
-    """Each in its sorted place; one that is there already (same ID, same series) is left alone."""
+    """Each in its sorted place; one that is there already (same ID, same series) is left alone.
+
+    DocumentError where a new one's catalog is named already.
+    """
     held = root.find(_SCANS)
     if held is None:
         held = etree.Element(_SCANS)
@@ -190,6 +212,7 @@ def _append(root: Element, scans: Sequence[Element]) -> None:
     for scan in scans:
         scan_id = scan.get("ID", "")
         if scan_id not in known:
+            _check_new(root, scan)
             _insert(held, scan)
         elif known[scan_id] != scan.get("UID"):
             raise DocumentError(f"{WHAT} has a scan {scan_id} of another series")
@@ -212,14 +235,23 @@ def _find(root: Element, scan_id: str) -> Element:
 
 
 def _extend(element: Element, scan_id: str, scan: Scan) -> None:
-    labels = {file.get("label") for file in element.iterchildren(_FILE)}
+    labels = {_label(file) for file in element.iterchildren(_FILE)}
     for resource in scan.resources:
         if resource.label not in labels:
-            put(element, scans_.file_element(scan_id, resource), scans_.ORDER)
+            new = scans_.file_element(scan_id, resource)
+            _check_new(element.getroottree().getroot(), new)
+            put(element, new, scans_.ORDER)
+
+
+def _check_new(root: Element, new: Element) -> None:
+    """No catalog is two resources': DocumentError where another one is named already."""
+    named = {_relative(uri) for file in root.iter(_FILE) if (uri := file.get("URI"))}
+    if any(file.get("URI") in named for file in new.iter(_FILE)):
+        raise DocumentError(f"{WHAT} names the catalog of a new resource for another one already")
 
 
 def _count(scan: Element, label: str, files: int, size: int) -> None:
-    file = next((f for f in scan.iterchildren(_FILE) if f.get("label") == label), None)
+    file = next((f for f in scan.iterchildren(_FILE) if _label(f) == label), None)
     if file is None:
         raise DocumentError(f"{WHAT} has no resource {label} in scan {scan.get('ID')}")
     frames = scan.find(f"{XNAT}frames")
@@ -229,12 +261,24 @@ def _count(scan: Element, label: str, files: int, size: int) -> None:
     file.set("file_size", str(size))
 
 
+def _note(scan: Element, text: str) -> None:
+    """Our note of what seems missing; one that a person wrote is left alone."""
+    note = scan.find(_NOTE)
+    if note is None:
+        note = etree.Element(_NOTE)
+        put(scan, note, scans_.ORDER)
+    said = "".join(map(str, note.itertext()))
+    if not said.strip() or said.startswith(PREFIX):
+        note.text = clean(text)
+        if not text:
+            scan.remove(note)
+
+
 def totals(data: bytes) -> tuple[int, int]:
     """Files and bytes of all resources, as the XML counts them. Raises DocumentError."""
     found = list(_root(data).iter(_FILE))
-    counts = (
-        sum(int(text) for each in found if (text := each.get(name, "")).isdecimal())
+    files, size = (
+        sum(counted(each.get(name, "")) or 0 for each in found)
         for name in ("file_count", "file_size")
     )
-    files, size = counts
-    return files, size
+    return min(files, MOST), min(size, MOST)

@@ -1,6 +1,7 @@
 """XML in and out: no entity, no network, no DTD, no character that XML forbids."""
 
 import re
+import zlib
 from collections.abc import Collection, Sequence
 from typing import Final, TypeAlias
 
@@ -19,6 +20,8 @@ NAMESPACES: Final = {
     "cat": CATALOG[1:-1],
     "xsi": "http://www.w3.org/2001/XMLSchema-instance",
 }
+LARGEST: Final = 256 << 20  # bytes a gzipped document may become
+RATIO: Final = 200  # times its own size, beyond the first MiB; catalogs shrink to a thirtieth
 LONGEST: Final = 10_000  # characters of one text: libxml2 refuses to read back more than 10 MB
 
 _FOREIGN: Final = re.compile(
@@ -32,19 +35,52 @@ def clean(text: str, limit: int = LONGEST) -> str:
     return cut if cut.isprintable() else _FOREIGN.sub("\ufffd", cut)
 
 
-def parse(data: bytes, what: str) -> Element:
-    """The root element. Raises DocumentError; the text never repeats what the document says."""
-    parser = etree.XMLParser(
+def inflated(data: bytes, what: str, *, torn: bool = False) -> bytes:
+    """The document as it was before it was gzipped, if it was; of a torn one the head, if asked.
+
+    Raises DocumentError where it is torn, damaged, or becomes larger than the limits.
+    """
+    if not data.startswith(b"\x1f\x8b"):
+        return data
+    most = min(LARGEST, max(1 << 20, RATIO * len(data)))
+    inflater = zlib.decompressobj(16 + zlib.MAX_WBITS)
+    try:
+        text = inflater.decompress(data, most + 1)
+    except zlib.error as error:
+        raise DocumentError(f"{what} is gzipped and damaged") from error
+    if len(text) > most:
+        raise DocumentError(f"{what} is gzipped and becomes larger than the limit")
+    if not torn and (inflater.unused_data or not inflater.eof):
+        raise DocumentError(f"{what} is gzipped and torn")
+    return text
+
+
+def _parser(*, recover: bool) -> etree.XMLParser:
+    return etree.XMLParser(
         resolve_entities=False,
         no_network=True,
         load_dtd=False,
         dtd_validation=False,
         attribute_defaults=False,
         huge_tree=False,
-        recover=False,
+        recover=recover,
     )
+
+
+def remains(data: bytes) -> Element | None:
+    """The root element of a document that may be torn, with what can still be read; or None."""
     try:
-        root = etree.fromstring(data, parser)
+        root: Element | None = etree.fromstring(data, _parser(recover=True))
+    except etree.XMLSyntaxError:
+        return None
+    declared = root is not None and root.getroottree().docinfo.internalDTD is not None
+    return None if declared else root
+
+
+def parse(data: bytes, what: str) -> Element:
+    """The root element. Raises DocumentError; the text never repeats what the document says."""
+    try:
+        root = etree.fromstring(data, _parser(recover=False))
     except etree.XMLSyntaxError as error:
         raise DocumentError(f"{what} can't be read as XML (line {error.lineno})") from error
     if root.getroottree().docinfo.internalDTD is not None:

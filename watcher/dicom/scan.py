@@ -1,6 +1,6 @@
 """A scan as an element of the session XML (xnat:scan, xnat-facts 4.4)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from lxml import etree
@@ -48,6 +48,7 @@ def scan_element(scan: Scan) -> Element:
         element.set("type", description)
     element.set("UID", clean(scan.uid))
     element.set(XSI_TYPE, scan.type)
+    _text(element, "note", clean(scan.note or ""))
     _text(element, "quality", "usable")
     _text(element, "series_description", description)
     scanner(element, look, [look("StationName")], software=clean(look("SoftwareVersions")))
@@ -102,6 +103,15 @@ def frames_of(instance: Instance) -> int:
     """NumberOfFrames; 1 where it is missing or no sensible number."""
     text = values.whole(instance.header["NumberOfFrames"])
     return min(max(1, int(text or 1)), _MOST_FRAMES)
+
+
+def dimensions_of(instances: Sequence[Instance]) -> tuple[int, int, int] | None:
+    """Columns, rows and frames of the images of a catalog; None where the first has no size."""
+    for first in instances[:1]:
+        x, y = (int(values.whole(first.header[word]) or 0) for word in ("Columns", "Rows"))
+        if x and y:
+            return x, y, sum(map(frames_of, instances))
+    return None
 
 
 def _frames(scan: Scan) -> str:

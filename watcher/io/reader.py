@@ -27,11 +27,12 @@ from typing import Any, Final
 from watcher.core.errors import storage_error
 from watcher.core.model import Fingerprint, Header, Refusal, RefusalCode
 from watcher.core.tags import TAGS
+from watcher.dicom.compare import Compared, Source, compare
 from watcher.dicom.header import header_of, judge
-from watcher.dicom.structure import Buffer, Fetch, Walk, looks_dicom, preface, walk
+from watcher.dicom.structure import Buffer, Fetch, Walk, looks_dicom, walk
 from watcher.io.opening import FILE, NotTakenError, lease, open_regular
 
-__all__ = ["examine", "main", "same_data_set"]
+__all__ = ["compared", "examine", "main"]
 
 BLOCK: Final = 1 << 20  # bytes read at a time
 KEPT: Final = 64 << 20  # bytes; a larger file is walked where it lies
@@ -216,42 +217,24 @@ def _write(out: int, block: memoryview) -> None:
         block = block[os.write(out, block) :]
 
 
-def same_data_set(one: str, other: str) -> bool | None:
-    """Whether two files hold the same data set, preamble and group 0002 aside.
+def compared(one: str, other: str) -> Compared:
+    """Whether two files hold the same data set, and where they differ.
 
-    None where it can't be told: not DICOM, another transfer syntax, deflated otherwise.
-    Raises StorageError.
+    None where it can't be told, as of what is no regular file. Raises StorageError.
     """
     try:
         with ExitStack() as stack:
-            files = [_opened(stack, path) for path in (one, other)]
-            return _same(*files)
+            return compare(_opened(stack, one), _opened(stack, other))
     except OSError as error:
         raise storage_error(error, "comparing two files") from error
 
 
-def _opened(stack: ExitStack, path: str) -> tuple[int, int, Walk]:
-    """Descriptor, size and beginning of a file."""
+def _opened(stack: ExitStack, path: str) -> Source:
     file = os.open(path, FILE)
     stack.callback(os.close, file)
     about = os.fstat(file)
-    if not stat.S_ISREG(about.st_mode):
-        return file, 0, Walk(is_dicom=False)
-    size = about.st_size
-    return file, size, preface(lambda at, count: os.pread(file, count, at), size)
-
-
-def _same(one: tuple[int, int, Walk], other: tuple[int, int, Walk]) -> bool | None:
-    (file, size, head), (file2, size2, head2) = one, other
-    readable = all(each.is_dicom and not each.torn + each.hostile for each in (head, head2))
-    if not readable or head.transfer_syntax != head2.transfer_syntax:
-        return None
-    rest, rest2 = size - head.start, size2 - head2.start
-    same = rest == rest2 and all(
-        os.pread(file, BLOCK, head.start + at) == os.pread(file2, BLOCK, head2.start + at)
-        for at in range(0, rest, BLOCK)
-    )
-    return same or (None if head.deflated else False)
+    size = about.st_size if stat.S_ISREG(about.st_mode) else 0
+    return Source(lambda at, count: os.pread(file, count, at) if size else b"", size)
 
 
 def main(arguments: list[str] | None = None) -> int:
