@@ -117,12 +117,50 @@ def test_shapes_are_coded_without_being_told(text, expected):
         ({"scope": "file a b.dcm"}, "file ~"),
         ({"scope": "scan 7"}, "scan 7"),
         ({"drop": "DOE/mri"}, "DOE/mri"),
+        ({"entry": f"{ID}-stray-file", "path": "stray.txt"}, f"{ID}-stray-file"),
+        ({"key": f"session/{ID}", "label": "session"}, f"session/{ID}"),
+        ({"key": f"quarantine/{ID}-stray-file", "file": "stray.x"}, f"quarantine/{ID}-stray-file"),
+        ({"key": "quarantine/aside-0123456789ab"}, "quarantine/aside-0123456789ab"),
+        ({"key": "watch/mri", "path": "watch"}, "watch/mri"),
+        ({"key": "archive/P1/DOE"}, "archive/P1/~"),
+        ({"key": "archive/P1/DOE.xml"}, "archive/P1/~.xml"),
+        ({"key": "file/mri/0123456789abcdef"}, "file/mri/~"),
+        ({"key": "session/DOE/JANE"}, "~"),
     ],
 )
 def test_fields_with_a_form_of_their_own(fields, expected):
     """A label in place of a session id, and the file of a scope, are hidden; drops are named."""
-    (shown,) = CODER.line(fields).values()
+    shown = CODER.line(fields)[next(iter(fields))]
     assert expected == CODED.sub("~", str(shown))
+
+
+OWN = [
+    "1 file in scan folders that are no instances: to quarantine",
+    "stray-file, session.conflict, CONFLICT",
+    f"watcher quarantine show {ID}-stray-file",
+    "watcher quarantine list --code stray-file",
+    f"watcher archive {ID} --force --reason '...'",
+]
+
+
+@pytest.mark.parametrize("text", OWN)
+@pytest.mark.parametrize(
+    "value", ["scan", "stray", "session", "archive", "file", "CONFLICT", "stray-file", "quarantine"]
+)
+def test_our_own_words_stay(text, value):
+    """A patient or a file called like a word of ours changes none of them; the value is coded."""
+    line = CODER.line({"label": value, "path": f"{value}.txt", "text": text, "hint": text})
+    assert (text, text) == (line["text"], line["hint"])
+    assert CODER.code(value) == line["label"]
+    assert CODER.code(f"{value}.txt") == line["path"]
+
+
+@pytest.mark.parametrize(
+    "text", ["DOE/stray-file", "stray-file/DOE", "stray-file.dcm", "stray-file^JANE"]
+)
+def test_a_value_that_begins_like_a_word_of_ours_is_coded_whole(text):
+    """A path or a name with our words in it is still a path or a name."""
+    assert CODER.code(text) == CODER.line({"text": text})["text"]
 
 
 @given(st.text(max_size=200))

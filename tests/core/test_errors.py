@@ -24,6 +24,7 @@ CODES = {
     "AlreadyRunningError": 11,
     "StorageError": 1,
     "FullError": 1,
+    "OutsideError": 1,
     "SyncError": 1,
     "ClashError": 1,
     "DocumentError": 1,

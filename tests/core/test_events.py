@@ -9,7 +9,8 @@ import pytest
 import watcher
 from watcher.core.coding import identifying
 from watcher.core.errors import WatcherError
-from watcher.core.events import COMMON, EVENTS, FIELD_TYPES, LEVELS, event
+from watcher.core.events import EVENTS, LEVELS, event
+from watcher.core.fields import COMMON, FIELD_TYPES
 
 # spec 12, the table: event, level, who
 SPEC = {
@@ -44,6 +45,7 @@ CLEARS = {
     "quarantine.settled": ("file.quarantined",),
     "session.settled": ("session.conflict", "session.error"),
     "archive.verified": ("archive.damaged",),
+    "reader.available": ("reader.unavailable",),  # ours: the contract has none for it
 }
 
 

@@ -2,6 +2,7 @@
 
 import re
 
+from watcher.core.case import CODES
 from watcher.core.events import EVENTS
 from watcher.core.explain import EXPLANATIONS, find
 from watcher.core.model import RefusalCode, Status
@@ -49,9 +50,14 @@ def test_findings_are_those_of_the_contract_with_their_numbers():
 
 
 def test_what_this_version_never_says_is_marked():
-    """Codes that are kept for later versions are told apart."""
-    later = {"stray-file", "catalog-missing", "unreadable-file", "incomplete", "maybe-incomplete"}
-    assert {one.word for one in EXPLANATIONS if not one.raised} == later | {"archive-file"}
+    """What is kept for later versions is told apart; every finding is raised by this one."""
+    assert {one.word for one in EXPLANATIONS if not one.raised} == {"archive-file"}
+
+
+def test_the_table_of_findings_is_that_of_validation():
+    """What is explained is what can be found, with the same numbers in the same order."""
+    assert {code: tuple(map(str, numbers)) for code, numbers in CODES.items()} == FINDINGS
+    assert list(CODES) == list(FINDINGS)
 
 
 def test_each_says_what_it_means_and_what_to_do():

@@ -283,30 +283,6 @@ def test_parse_template_refuses(says, text):
         template(text)
 
 
-def test_parse_layout():
-    """Literals, `*` and placeholders, one for each directory."""
-    expected = ("in", "{project}", "*", "{timestamp}", "{subject}", "{session}")
-    assert expected == route.parse_layout("/".join(expected))
-
-
-@pytest.mark.parametrize(
-    ("says", "text"),
-    [
-        ("no {session}", "{project}/*"),
-        ("{project} twice", "{project}/{project}/{session}"),
-        ("no directory name", "/{session}"),
-        ("no directory name", "../{session}"),
-        ("is none of", "{scan}/{session}"),
-        ("is none of", "s-{session}"),
-        ("is none of", "a*/{session}"),
-    ],
-)
-def test_parse_layout_refuses(says, text):
-    """A part that can't be a directory, an unknown or repeated placeholder: one sentence."""
-    with pytest.raises(ValueError, match=says):
-        route.parse_layout(text)
-
-
 @given(st.dictionaries(st.sampled_from(sorted(TAGS.values())), st.text()), st.binary())
 def test_identify_never_fails(values, path):
     """Any header and path have a place, whose label is one and whose origins are complete."""

@@ -3,14 +3,17 @@
 Codes are words; XNAT's numbers (PrearcSessionValidator, xnat-facts 6.6) are their aliases.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence, Sized
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
+from watcher.core.complete import Gap
 from watcher.core.model import Archived, Finding, Instance, Scan, Session, Severity
 from watcher.core.plan import Merge
 from watcher.core.scans import studies
+
+FEW: Final = 5  # files named in a finding
 
 CODES: Final[Mapping[str, tuple[int, ...]]] = MappingProxyType(
     {
@@ -49,6 +52,18 @@ class Elsewhere:
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """What lies on disk and in the drops besides what the ledger tells. Paths are text.
+
+    `strays` and `unreadable` (by scan ID) are relative to the session's folder, `stuck` to a drop.
+    """
+
+    strays: Sequence[str] = ()
+    unreadable: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    stuck: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Case:
     """Everything a rule may look at."""
 
@@ -59,6 +74,8 @@ class Case:
     elsewhere: Sequence[Elsewhere]
     label_shared: Sequence[str]
     document_fault: str
+    seen: Seen
+    gaps: Sequence[Gap]
 
     @property
     def instances(self) -> list[Instance]:
@@ -80,6 +97,11 @@ class Case:
         return tuple(study for study in self.studies if study not in at_home)
 
     @property
+    def at_home(self) -> bool:
+        """Whether the archived session holds every study of this one: they were let in before."""
+        return self.archived is not None and not self.strangers
+
+    @property
     def mismatch(self) -> bool:
         """Whether the study of most files is a stranger; a missing UID on a side is none."""
         known = self.archived is not None and bool(self.archived.study)
@@ -94,6 +116,12 @@ class Case:
     def force(self) -> str:
         """The command that passes what a person may pass."""
         return self.command('archive --force --reason "..."')
+
+
+def counted(things: Sized, what: str) -> str:
+    """How many: `1 file`, `3 files`."""
+    number = len(things)
+    return f"{number} {what}{'s'[: number != 1]}"
 
 
 def finding(

@@ -8,7 +8,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final, Literal
 
-from watcher.core.case import CODES, Case, Elsewhere
+from watcher.core.case import CODES, Case, Elsewhere, Seen
+from watcher.core.complete import Gap
+from watcher.core.decisions import passed
+from watcher.core.file_rules import FILE_RULES
 from watcher.core.model import Archived, Finding, Scan, Session, Severity
 from watcher.core.plan import Merge
 from watcher.core.policy import Project
@@ -20,8 +23,10 @@ __all__ = [
     "FORCEABLE",
     "HOLDABLE",
     "Elsewhere",
+    "Seen",
     "Verdict",
     "check",
+    "held",
     "merged_type",
     "verdict",
 ]
@@ -30,6 +35,7 @@ HOLDABLE: Final = frozenset({"incomplete", "maybe-incomplete", "label-shared"})
 ALLOWABLE: Final = frozenset({"study-uid-mismatch", "modality-changed", "study-elsewhere"})
 FORCEABLE: Final = frozenset({"study-elsewhere", "study-uid-mismatch", "mixed-studies"}) | HOLDABLE
 
+NOTHING_SEEN: Final = Seen()
 Verdict = Literal["ok", "conflict", "fail"]
 _WEIGHT: Final = {code: n for n, code in enumerate(CODES)}
 
@@ -44,20 +50,39 @@ def check(
     elsewhere: Sequence[Elsewhere] = (),
     label_shared: Sequence[str] = (),
     document_fault: str = "",
-    passed: frozenset[str] = frozenset(),
-    also: Sequence[Finding] = (),
+    seen: Seen = NOTHING_SEEN,
+    gaps: Sequence[Gap] = (),
 ) -> tuple[Finding, ...]:
     """Every finding of a session, those that block first, then in the order of spec 10.
 
     `archived` is the session of the same project and label; `elsewhere` other archived sessions
     with the study; `label_shared` ids of waiting sessions with this label and another study;
-    `document_fault` why the session's XML would not be valid; `also` what was found on disk;
-    `passed` the codes a person forced.
+    `document_fault` why the session's XML would not be valid; `seen` what was found on disk and
+    in the drops; `gaps` what the headers say is missing.
     """
-    case = Case(session, scans, archived, merge or Merge(), elsewhere, label_shared, document_fault)
-    found = [*also, *(finding for rule in RULES for finding in rule(case))]
-    weighed = (_weighed(case, finding, project, passed) for finding in found)
+    case = Case(
+        session,
+        scans,
+        archived,
+        merge or Merge(),
+        elsewhere,
+        label_shared,
+        document_fault,
+        seen,
+        gaps,
+    )
+    found = [finding for rule in (*RULES, *FILE_RULES) for finding in rule(case)]
+    codes = passed(session, case.studies)
+    weighed = _barred(case, [_weighed(case, finding, project, codes) for finding in found])
     return tuple(sorted(weighed, key=lambda f: (not f.blocks, _WEIGHT[f.code])))
+
+
+def _barred(case: Case, found: Sequence[Finding]) -> list[Finding]:
+    """The findings without the force that would not help: none passes a FAIL about the session."""
+    if not any(each.severity is Severity.FAIL and each.scope == "session" for each in found):
+        return list(found)
+    ways = ((each, tuple(way for way in each.resolve if way != case.force)) for each in found)
+    return [replace(each, resolve=left) for each, left in ways]
 
 
 def verdict(findings: Iterable[Finding]) -> Verdict:
@@ -68,8 +93,16 @@ def verdict(findings: Iterable[Finding]) -> Verdict:
     return "conflict" if Severity.CONFLICT in severities else "ok"
 
 
+def held(findings: Iterable[Finding]) -> frozenset[str] | None:
+    """The scans that findings hold, by incoming ID; None: the whole session is held."""
+    scopes = {finding.scope for finding in findings if finding.blocks}
+    if "session" in scopes:
+        return None
+    return frozenset(scope.removeprefix("scan ") for scope in scopes)
+
+
 def _weighed(
-    case: Case, finding: Finding, project: Project | None, passed: frozenset[str]
+    case: Case, finding: Finding, project: Project | None, codes: frozenset[str]
 ) -> Finding:
     """The finding as the project and a person's decision leave it."""
     code = finding.code
@@ -81,7 +114,6 @@ def _weighed(
     if held and not finding.blocks:
         resolve = (case.force, *finding.resolve)
         finding = replace(finding, severity=Severity.CONFLICT, resolve=resolve)
-    conflict = finding.severity is Severity.CONFLICT and finding.scope == "session"
-    if conflict and code in passed & FORCEABLE:
+    if finding.severity is Severity.CONFLICT and code in codes & FORCEABLE:
         return replace(finding, severity=Severity.WARN, resolve=())
     return finding

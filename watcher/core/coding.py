@@ -3,8 +3,8 @@
 Two nets. A field whose name says that it identifies is coded wherever it stands, and so is its
 value in every other text of the same line. What looks like a path, a person's name (PS3.5 6.2,
 `DOE^JANE`) or a session's label is coded although no field told of it.
-XNAT's wording, session ids and UIDs stay. When in doubt a word is coded: a log may puzzle,
-it may not tell.
+XNAT's wording, our own words (core/wording.py), ids and UIDs stay. When in doubt a word is coded:
+a log may puzzle, it may not tell.
 """
 
 import hashlib
@@ -12,6 +12,11 @@ import hmac
 import re
 from collections.abc import Iterator, Mapping
 from typing import Final, TypeAlias
+
+from watcher.core.wording import NAMES, WORDS
+
+CODED: Final = re.compile(r"~[0-9a-f]{8}(?!\w)", re.IGNORECASE)
+"""A coded value within a text."""
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
@@ -31,7 +36,7 @@ _IDENTIFYING_ENDS: Final = (
 _KEPT: Final = frozenset(
     {
         *("event", "timestamp", "level", "project", "drop", "store", "code", "severity"),
-        *("status", "verdict", "who", "outcome", "before", "after", "sink"),
+        *("status", "verdict", "who", "outcome", "before", "after", "sink", "entry"),
     }
 )
 _COMPARED: Final = frozenset({"same", "differs", "missing"})  # evidence, not the value itself
@@ -48,7 +53,14 @@ _WORDING: Final = (  # XNAT's, and ours in its manner (spec 10)
     "UID conflict detected during archiving",
     "Session upload failed",
 )
+_NAMES: Final = "|".join(sorted(map(re.escape, NAMES), key=len, reverse=True))
 _ID: Final = r"\d{8}_\d{9}(?:_\d+)?"
+_ENTRY: Final = rf"{_ID}-(?:{_NAMES})"  # of the quarantine, set aside by archiving
+_KEY: Final = re.compile(  # what a condition is of: only a label, or a path's mark, tells something
+    rf"(?P<fixed>session/{_ID}|quarantine/(?:{_ENTRY}|(?:aside-)?[0-9a-f]{{12}})"
+    r"|(?:drop|mount|watch|unreadable|store|storage|low)/.+|readers)"
+    r"|(?P<head>archive/[\w-]+/|(?:file|readonly)/.+/)(?P<tail>[^/]+?)(?P<xml>\.xml)?"
+)
 _SPEAKS: Final = re.compile(rf"watcher |https?:|(?:[\w-]+/)?{_ID}(?:/|$)")
 _SESSION: Final = re.compile(rf"(?:[\w-]+/)?{_ID}(?:/.*)?", re.DOTALL)
 _WORD: Final = r"[^\s\"'<>`]"
@@ -60,6 +72,7 @@ _PART: Final = r"[^\s\"'<>`:,;=(\[/]+"
 _STAYS: Final = "|".join(
     (
         *map(re.escape, _WORDING),
+        rf"(?<!\w){_ENTRY}(?![\w/^-]|\.\w)|(?<![\w.~/-])(?:{_NAMES})(?![\w/^-]|\.\w)",
         rf"~[0-9a-f]{{8}}(?!\w)|(?<![\w./-])[\w-]+/{_ID}(?![\w/])|(?<!\w){_ID}(?![\w/])",
         r"(?<!\w)W_E[0-9a-f]{12}(?!\w)",
         r"(?<![\w.])\d+(?:\.\d+)+(?!\w)|(?<!\w)\d+/(?:\d+|s|min|h)(?![\w/])|(?<!\w)and/or",
@@ -143,7 +156,7 @@ def _parts(name: str, text: str) -> Iterator[str]:
 
 def _secrets(line: Mapping[str, Json]) -> frozenset[str]:
     told = list(_leaves(dict(line)))
-    plain = {text for name, text in told if name in _KEPT} | _LAYOUT | _COMPARED
+    plain = {text for name, text in told if name in _KEPT} | _LAYOUT | _COMPARED | WORDS
     parts = {part for name, text in told if identifying(name) for part in _parts(name, text)}
     return frozenset(part for part in parts - plain if len(part) > 1)
 
@@ -213,11 +226,16 @@ class _Line:
     def _shown(self, name: str, text: str) -> str:
         if name in _KEPT:
             return text
+        if name == "key" and (key := _KEY.fullmatch(text)):
+            return text if key["fixed"] else self._key(key)
         if name == "session" and text and not _SESSION.fullmatch(text):
             return self._coder.code(text)  # a label where an id should be
         if name == "scope" and text.startswith("file "):
             return f"file {self._coder.code(text.removeprefix('file '))}"
         return self.text(text)
+
+    def _key(self, key: re.Match[str]) -> str:
+        return f"{key['head']}{self._coder.code(key['tail'])}{key['xml'] or ''}"
 
     def text(self, text: str) -> str:
         """A free text, coded: one pass from the left."""

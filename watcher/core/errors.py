@@ -9,6 +9,7 @@ WatcherError                    .permanent: trying again will not help; .hint: w
 ├── AlreadyRunningError         exit 11  another daemon holds this store
 ├── StorageError                a file system said no (errno kept); transient unless told
 │   ├── FullError               no space, no inodes, over quota
+│   ├── OutsideError            a link leads out of a store: permanent
 │   └── SyncError               fsync failed: the copy is worthless, its source is not
 ├── ClashError                  a name is taken by other content; nothing was overwritten
 ├── DocumentError               an XML is not what it should be
@@ -83,6 +84,15 @@ class StorageError(WatcherError):
 
 class FullError(StorageError):
     """No space, no inodes, or over quota."""
+
+
+class OutsideError(StorageError):
+    """A link, or what is no file, has the name of one in a store: nothing is touched."""
+
+    permanent = True
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, number=_errno.ELOOP, hint="put files and folders in its place")
 
 
 class SyncError(StorageError):

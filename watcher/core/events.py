@@ -1,8 +1,8 @@
 """The catalogue of events: what the log can say, as data (spec 12). Names are API.
 
 A condition is said once when it is raised and once when it clears; both carry the same `key`.
-Fields are given by name and a word for their kind (`FIELD_TYPES`); every line may also carry
-those of `COMMON`.
+Fields are given by name and a word for their kind (core/fields.py); every line may also carry
+those that are common to all.
 """
 
 from collections.abc import Mapping
@@ -11,16 +11,13 @@ from types import MappingProxyType
 from typing import Final, Literal, Protocol
 
 from watcher.core.errors import WatcherError
+from watcher.core.fields import FILE, FREE, LEFT, MERGED, PLACE, SESSION, SIZE
 
 Level = Literal["debug", "info", "warning", "error"]
 Who = Literal["", "admin", "sender", "data"]
 
 LEVELS: Final[Mapping[str, int]] = MappingProxyType(
     {"debug": 10, "info": 20, "warning": 30, "error": 40}
-)
-# label, name and path are coded in coded mode (core/coding.py)
-FIELD_TYPES: Final = frozenset(
-    {"text", "id", "uid", "label", "name", "path", "count", "seconds", "bytes", "list", "table"}
 )
 
 
@@ -44,20 +41,6 @@ class Event:
     clears: tuple[str, ...] = ()
     cleared_by: tuple[str, ...] = ()
 
-
-COMMON: Final[Mapping[str, str]] = MappingProxyType(
-    {"session": "id", "drop": "text", "key": "text", "hint": "text", "who": "text"}
-)
-_SESSION = {"project": "text", "subject": "label", "label": "label", "study": "uid"}
-_SIZE = {"scans": "count", "files": "count", "bytes": "bytes"}
-_MERGED = {"added": "count", "same": "count", "replaced": "count", "held": "count"}
-_FILE = {"path": "path", "code": "text", "text": "text"}
-_LEFT = {
-    **dict.fromkeys(("waiting", "quarantined", "unsettled", "postponed"), "count"),
-    **dict.fromkeys(("low", "missing"), "list"),
-}
-_PLACE = {"store": "text", "path": "path", "text": "text"}
-_FREE = {**_PLACE, "free": "bytes", "reserve": "bytes", "inodes": "count"}
 
 _RAISED = (
     Event(
@@ -86,7 +69,7 @@ _RAISED = (
         "info",
         "Stopped",
         "The program has ended in good order; what was begun is carried on at the next start.",
-        {"reason": "text", "seconds": "seconds", "error": "text", **_LEFT},
+        {"reason": "text", "seconds": "seconds", "error": "text", **LEFT},
     ),
     Event(
         "daemon.recovered",
@@ -106,48 +89,48 @@ _RAISED = (
         who="admin",
         todo="Look at the disk `log.file` lies on, or at whatever reads standard output.",
     ),
-    Event("session.opened", "info", "Session opened", "Its first file was filed.", _SESSION),
+    Event("session.opened", "info", "Session opened", "Its first file was filed.", SESSION),
     Event(
         "session.status",
         "debug",
         "Status changed",
         "A session went from one status to another.",
-        {**_SESSION, "before": "text", "after": "text"},
+        {**SESSION, "before": "text", "after": "text"},
     ),
     Event(
         "session.rebuilt",
         "info",
         "Session built and validated",
         "Nothing arrived for a while: catalogs and session XML were written, findings collected.",
-        {**_SESSION, **_SIZE, "status": "text", "findings": "list", "seconds": "seconds"},
+        {**SESSION, **SIZE, "status": "text", "findings": "list", "seconds": "seconds"},
     ),
     Event(
         "session.archived",
         "info",
         "Session archived",
         "The session was moved into the archive under a new label.",
-        {**_SESSION, **_SIZE, "seconds": "seconds"},
+        {**SESSION, **SIZE, "seconds": "seconds"},
     ),
     Event(
         "session.merged",
         "info",
         "Session merged into the archived one",
         "The archive had this label already; new files were added to it.",
-        {**_SESSION, **_MERGED, "seconds": "seconds"},
+        {**SESSION, **MERGED, "seconds": "seconds"},
     ),
     Event(
         "session.decided",
         "info",
         "A person decided",
-        "A person moved, relabelled, split, deleted or archived a session; kept in the history.",
-        {**_SESSION, "command": "text", "user": "text", "reason": "text", "passed": "list"},
+        "A person moved, relabelled, split, deleted, archived or mended it; kept in the history.",
+        {**SESSION, "command": "text", "user": "text", "reason": "text", "passed": "list"},
     ),
     Event(
         "session.conflict",
         "error",
         "Session upload failed",
         "The session disagrees with what is archived, or with itself, and stays in the prearchive.",
-        {**_SESSION, "findings": "list"},
+        {**SESSION, "findings": "list"},
         who="data",
         todo="`watcher show ID` shows both sides; each finding names the commands that settle it.",
         cleared_by=("session.settled",),
@@ -157,7 +140,7 @@ _RAISED = (
         "error",
         "Session upload failed",
         "The machine could not build or archive the session; its files are safe where they lie.",
-        {**_SESSION, "error": "text", "findings": "list"},
+        {**SESSION, "error": "text", "findings": "list"},
         who="admin",
         todo="Remove the cause in `error`, then `watcher rebuild ID`.",
         cleared_by=("session.settled",),
@@ -181,14 +164,14 @@ _RAISED = (
         "debug",
         "File is not whole yet",
         "The file waits where it lies and is looked at again when it changes.",
-        _FILE,
+        FILE,
     ),
     Event(
         "file.stuck",
         "warning",
         "File has not become whole",
         "The file has been incomplete, open or unreadable for longer than `stuck_after`.",
-        {**_FILE, "seconds": "seconds", "count": "count"},
+        {**FILE, "seconds": "seconds", "count": "count"},
         who="sender",
         todo="Copy the file again, or remove it from the drop.",
         cleared_by=("file.released",),
@@ -198,17 +181,27 @@ _RAISED = (
         "warning",  # info for files set aside because they are not DICOM
         "File put into quarantine",
         "The file can't be filed; it was moved aside unchanged, with the reason beside it.",
-        {**_FILE, "entry": "id", "count": "count"},
+        {**FILE, "entry": "id", "count": "count"},
         who="data",
-        todo="Read reason.json beside the file in the quarantine; drop it again once mended.",
+        todo="`watcher quarantine show ID`; mend and drop it again, `requeue` or `purge` it.",
         cleared_by=("quarantine.settled",),
+    ),
+    Event(
+        "reader.unavailable",
+        "error",
+        "Files can't be read",
+        "No process that reads headers can be started: files wait where they lie, tried again.",
+        {"error": "text"},
+        who="admin",
+        todo="`watcher check` starts one too; look at memory and at the limits of the service.",
+        cleared_by=("reader.available",),
     ),
     Event(
         "storage.unavailable",
         "error",
         "Store is missing",
         "A store's mount or marker is not there; nothing is written to it, the rest goes on.",
-        _PLACE,
+        PLACE,
         who="admin",
         todo="Mount it again, or take a change that was meant with `watcher check --accept`.",
         cleared_by=("storage.available",),
@@ -218,7 +211,7 @@ _RAISED = (
         "error",
         "Store is nearly full",
         "Less than `storage.reserve` (or 1 % of inodes) is free; what writes there pauses.",
-        _FREE,
+        FREE,
         who="admin",
         todo="Make room; work resumes by itself at one and a half times the reserve.",
         cleared_by=("storage.recovered",),
@@ -260,7 +253,7 @@ _RAISED = (
         "An archived file no longer matches the digest in its catalog.",
         {"project": "text", "label": "label", "path": "path", "count": "count", "text": "text"},
         who="data",
-        todo="Restore the file from backup.",
+        todo="`watcher verify PROJECT/LABEL`; restore from backup, or `watcher refresh` it.",
         cleared_by=("archive.verified",),
     ),
 )
@@ -271,6 +264,7 @@ _CLEARED: Mapping[str, tuple[str, str, Mapping[str, str]]] = {
     "session.settled": ("Session settled", "Archived, merged, deleted or split.", _OUTCOME),
     "file.released": ("Stuck file released", "It has become whole and was filed, or is gone.", {}),
     "quarantine.settled": ("Quarantine settled", "Requeued, purged, or since filed.", _OUTCOME),
+    "reader.available": ("Files can be read again", "Readers start again.", {}),
     "storage.available": ("Store is back", "A missing store is there again.", {}),
     "storage.recovered": ("Store has room again", "There is room, and work has resumed.", {}),
     "drop.available": ("Drop is back", "It is there again and is looked at from the start.", {}),

@@ -41,7 +41,7 @@ _STATUSES: Final[dict[str, tuple[str, str, str]]] = {
     Status.CONFLICT: (
         "data",
         "The data disagree: somebody who knows the study decides.",
-        "`watcher show ID`; then `watcher archive`, `relabel`, `move` or `delete`.",
+        "`watcher show ID`; then `watcher archive`, `relabel`, `move`, `split` or `delete`.",
     ),
     Status.ERROR: (
         "admin",
@@ -55,13 +55,16 @@ _STATUSES: Final[dict[str, tuple[str, str, str]]] = {
     Status.DELETED: (
         "",
         "It lies in the history.",
-        "history/PROJECT/LABEL has its files; drop them again to bring it back.",
+        "`watcher history restore PROJECT/LABEL/ID` stages it again.",
     ),
 }
 
-_SHOW: Final = "Read reason.json beside the file in the quarantine; drop it again once mended."
+_SHOW: Final = "`watcher quarantine show ID`; drop it again mended, or `quarantine requeue ID`."
 _FORCE: Final = '`watcher archive ID --force --reason "..."`'
-_SETTLE: Final = '`watcher delete ID --scan N --reason "..."` sets the newcomers of a scan aside.'
+_SETTLE: Final = (
+    '`watcher archive ID --overwrite --reason "..."` takes the newcomers, `--keep` what was there '
+    "first; the others go to the history. What is not held has gone in already."
+)
 # word: XNAT's numbers, meaning, what to do (spec 10)
 _FINDINGS: Final[dict[str, tuple[tuple[int, ...], str, str]]] = {
     "session-exists": ((1,), "Project and label are archived already; files are merged.", ""),
@@ -83,7 +86,7 @@ _FINDINGS: Final[dict[str, tuple[tuple[int, ...], str, str]]] = {
     "mixed-studies": (
         (),
         "The files of this session carry different StudyInstanceUIDs.",
-        f"{_FORCE} leaves them together.",
+        f"`watcher split ID` makes one session for each; {_FORCE} leaves them together.",
     ),
     "no-project": ((6,), "No known project was found.", "`watcher move ID --project P`."),
     "schema-invalid": (
@@ -99,7 +102,7 @@ _FINDINGS: Final[dict[str, tuple[tuple[int, ...], str, str]]] = {
     "same-instance": ((14, 16), "The archive has this file already; the newcomer is dropped.", ""),
     "instance-differs": (
         (14, 22),
-        "The archive has another file with the same SOP and class UID.",
+        "The archive has another file with the same SOP and class UID. Its scan is held.",
         _SETTLE,
     ),
     "instance-other-class": (
@@ -109,7 +112,7 @@ _FINDINGS: Final[dict[str, tuple[tuple[int, ...], str, str]]] = {
     ),
     "duplicate-in-session": (
         (22,),
-        "Two files of this session have the same SOP and class UID but other data.",
+        "Two files of this session have the same SOP and class UID but other data; held.",
         _SETTLE,
     ),
     "scan-number-taken": ((17,), "Another series has this scan ID; this one gets N-MODi.", ""),
@@ -123,7 +126,7 @@ _FINDINGS: Final[dict[str, tuple[tuple[int, ...], str, str]]] = {
     "unreadable-file": (
         (),
         "A filed file can't be read any more.",
-        "Look at the disk; `watcher delete ID --scan N` gives the scan up.",
+        "Look at the disk; `watcher delete ID --scan N` gives the scan up. The others go in.",
     ),
     "label-shared": (
         (),
@@ -141,11 +144,6 @@ _FINDINGS: Final[dict[str, tuple[tuple[int, ...], str, str]]] = {
         "Compare with the scanner or PACS.",
     ),
 }
-# of the table, but never a result of this version's validation
-_UNRAISED: Final = frozenset(
-    {"stray-file", "catalog-missing", "unreadable-file", "incomplete", "maybe-incomplete"}
-)
-
 _AGAIN: Final = "Copy the file again, or remove it from the drop."
 # word: who, meaning, what to do (spec 5); archive-file is for dropped archives, a later version's
 _REFUSALS: Final[dict[str, tuple[str, str, str]]] = {
@@ -188,9 +186,7 @@ def _event(one: Event) -> Explanation:
 def _finding(word: str) -> Explanation:
     numbers, meaning, todo = _FINDINGS[word]
     also = tuple(str(number) for number in numbers)
-    return Explanation(
-        word, "finding", meaning, "data" if todo else "", todo, also, word not in _UNRAISED
-    )
+    return Explanation(word, "finding", meaning, "data" if todo else "", todo, also)
 
 
 def _everything() -> Iterable[Explanation]:

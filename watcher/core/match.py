@@ -6,7 +6,7 @@ ID another series holds is renamed; a series known under another ID joins the ar
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Final, Literal
@@ -41,11 +41,21 @@ class Twin:
 
 
 @dataclass(frozen=True, slots=True)
+class Comparison:
+    """What comparing two files with the same UIDs gave. None: it can't be told."""
+
+    same: bool | None = None  # the data set, preamble and group 0002 aside
+    same_pixels: bool | None = None
+    tags: tuple[str, ...] = ()  # keywords of the attributes that differ, some of them
+
+
+@dataclass(frozen=True, slots=True)
 class Known:
-    """An archived file and its path, relative to the archived session's folder."""
+    """An archived file, its path relative to the archived session's folder, and who lists it."""
 
     entry: Entry
     path: str
+    resource: ArchivedResource
 
 
 class Meeting:
@@ -56,12 +66,15 @@ class Meeting:
         self.old = old
         self.id = final
         self._by_uid: dict[str, list[Known]] = {}
-        self._by_uri: dict[tuple[str, str], Known] = {}
+        self._by_name: dict[tuple[str, str], list[Known]] = {}
+        self._paths: set[str] = set()
         for resource in old.resources if old else ():
             for entry in resource.entries:
-                known = Known(entry, path_in(resource, entry.uri))
+                known = Known(entry, path_of(resource, entry), resource)
+                self._paths.add(known.path)
                 self._by_uid.setdefault(entry.uid, []).append(known)
-                self._by_uri[resource.label, entry.uri] = known
+                name = known.path.rpartition("/")[2]
+                self._by_name.setdefault((resource.label, name), []).append(known)
 
     def resource(self, label: str) -> ArchivedResource | None:
         """The archived resource of that label."""
@@ -71,15 +84,20 @@ class Meeting:
     def target(self, label: str, name: str) -> str:
         """Where a name of that resource lies, relative to the archived session's folder."""
         resource = self.resource(label)
-        return path_in(resource, name) if resource else f"SCANS/{self.id}/{label}/{name}"
+        return beside(resource, name) if resource else f"SCANS/{self.id}/{label}/{name}"
 
     def find(self, instance: Instance, label: str) -> Known | None:
         """The archived file that is, or may be, this one."""
         uid = instance.header.sop_instance
-        if uid and (found := self._by_uid.get(uid)):
-            return min(found, key=lambda known: relation(instance, known.entry))
-        named = self._by_uri.get((label, instance.place.name))
-        return named if named and not (uid and named.entry.uid) else None
+        named = self._by_name.get((label, instance.place.name), ())
+        found = (self._by_uid.get(uid) if uid else None) or [
+            known for known in named if not (uid and known.entry.uid)
+        ]
+        return min(found, key=lambda known: relation(instance, known.entry), default=None)
+
+    def lists(self, path: str) -> bool:
+        """Whether a catalog of the archived scan lists a file there."""
+        return path in self._paths
 
 
 def suspects(scans: Sequence[Scan], archived: Archived | None) -> tuple[Suspect, ...]:
@@ -106,11 +124,16 @@ def twins(scans: Sequence[Scan]) -> tuple[Twin, ...]:
     return tuple(found)
 
 
-def meet(scans: Sequence[Scan], archived: Archived | None) -> list[Meeting]:
-    """Each incoming scan with its counterpart and final ID (XNAT: ScanIdValidator)."""
+def meet(
+    scans: Sequence[Scan], archived: Archived | None, *, staying: Collection[str] = ()
+) -> list[Meeting]:
+    """Each incoming scan with its counterpart and final ID (XNAT: ScanIdValidator).
+
+    `staying` are the IDs of scans of the session that don't go in with these: given to no other.
+    """
     known = archived.scans if archived else ()
     used = {old.id.casefold() for old in known}
-    avoid = used | {scan.id.casefold() for scan in scans}
+    avoid = used | {scan_id.casefold() for scan_id in (*staying, *(scan.id for scan in scans))}
     meetings: list[Meeting] = []
     for scan in scans:
         old = _counterpart(scan, known)
@@ -157,8 +180,16 @@ def files(meetings: Sequence[Meeting]) -> Iterator[tuple[Meeting, Label, Instanc
 
 
 def by_arrival(meetings: Sequence[Meeting]) -> list[tuple[Meeting, Label, Instance]]:
-    """Every incoming file, first come first."""
-    return sorted(files(meetings), key=lambda file: (file[2].arrived, file[2].place.path))
+    """Every incoming file, first come first.
+
+    Arrivals that a lost ledger forgot are all alike: then the suffixed name came after the plain.
+    """
+
+    def came(file: tuple[Meeting, Label, Instance]) -> tuple[float, int, str]:
+        path = file[2].place.path
+        return file[2].arrived, len(path), path
+
+    return sorted(files(meetings), key=came)
 
 
 def relation(instance: Instance, entry: Entry) -> int:
@@ -169,7 +200,12 @@ def relation(instance: Instance, entry: Entry) -> int:
     return OTHER_CLASS if len(classes) > 1 else SUSPECT
 
 
-def path_in(resource: ArchivedResource, uri: str) -> str:
-    """A catalogued file, relative to the session's folder; URIs are relative to the catalog."""
+def path_of(resource: ArchivedResource, entry: Entry) -> str:
+    """A catalogued file, relative to the session's folder."""
+    return entry.path or beside(resource, entry.uri)
+
+
+def beside(resource: ArchivedResource, name: str) -> str:
+    """A name in the folder of a resource's catalog, relative to the session's folder."""
     folder, slash, _ = resource.catalog.rpartition("/")
-    return f"{folder}{slash}{uri}"
+    return f"{folder}{slash}{name}"

@@ -381,7 +381,7 @@ class Scan:
     type: str  # xsi:type, "xnat:mrScanData"
     modality: str
     resources: tuple[ScanResource, ...]
-    note: str = ""  # what seems missing (core/complete.py), for the session XML
+    note: str | None = None  # what seems missing (core/complete.py); None: that can't be told
 
     @property
     def instances(self) -> Sequence[Instance]:

@@ -21,6 +21,7 @@ DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 _NOT_LABEL: Final = re.compile(r"[^A-Za-z0-9_-]")
 _NOT_NAME: Final = re.compile(r"[^A-Za-z0-9_.-]")
 _SCAN_NUMBER: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}")
+_LABEL: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _TIMESTAMP: Final = re.compile(r"[0-9]{8}_[0-9]{6}(?:[0-9]{3})?")
 # Vowel signs and accents are parts of letters; a lone surrogate is a byte of a name that is not
 # UTF-8, and may have been one.
@@ -114,6 +115,16 @@ def next_timestamp(text: str) -> str:
 def is_timestamp(text: str) -> bool:
     """Whether a name has the shape of a session id (XNAT's 18 characters, or its older 15)."""
     return _TIMESTAMP.fullmatch(text) is not None
+
+
+def is_label(text: str) -> bool:
+    """Whether a text is of XNAT's alphabet, as every project, subject and session label is."""
+    return _LABEL.fullmatch(text) is not None
+
+
+def is_part(text: str) -> bool:
+    """Whether a text names something in a folder: one part of a path that leads nowhere else."""
+    return text not in {"", ".", ".."} and "/" not in text and "\0" not in text
 
 
 def _java_string_hash(text: str) -> int:

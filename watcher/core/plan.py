@@ -1,198 +1,218 @@
 """What becomes of every file when a session is archived (spec 11).
 
-Nothing is overwritten: a name that is taken makes the newcomer's longer. What the archived session
-does not list, and what is not named as present, is not known here. Which file meets which: match.
+Nothing is overwritten: a name that is taken makes the newcomer's longer. Of two files that differ
+under the same UIDs none is chosen here: a policy says which stays, or that nobody has decided.
+Which file meets which: match.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from itertools import chain, count
-from typing import Final
+from itertools import count
 
 from watcher.core import match
-from watcher.core.match import Label, Meeting, Suspect, Twin, suspects, twins
-from watcher.core.model import Archived, Entry, Instance, Place, Scan, ScanResource
-from watcher.core.names import suffixed
-from watcher.core.scans import instance_number
+from watcher.core.listing import entry_of
+from watcher.core.match import Comparison, Known, Label, Meeting, suspects, twins
+from watcher.core.model import Archived, Instance, Place, Policy, Scan, ScanResource
+from watcher.core.names import NAME_LENGTH, suffixed
+from watcher.core.outcome import (
+    UNKNOWN,
+    Add,
+    Aside,
+    Differs,
+    Duplicate,
+    Merge,
+    OtherClass,
+    Same,
+)
 
 __all__ = [
     "Add",
+    "Aside",
     "Differs",
+    "Duplicate",
     "Merge",
     "OtherClass",
     "Same",
-    "Suspect",
-    "Twin",
     "merge",
     "suspects",
     "twins",
 ]
 
-NAME_MAX: Final = 255  # bytes of one file name; names are ASCII
-
-
-@dataclass(frozen=True, slots=True)
-class Add:
-    """A file to link into the archive, and its line in the catalog of resource `folder`.
-
-    `source` is relative to the prearchive session's folder, `target` to the archived one's.
-    """
-
-    source: str
-    target: str
-    scan: str
-    folder: Label
-    instance: Instance
-    entry: Entry
-
-
-@dataclass(frozen=True, slots=True)
-class Same:
-    """A newcomer that `target` holds already: it is dropped."""
-
-    source: str
-    target: str
-    instance: Instance
-    listed: bool = True  # the archive has it; False: it comes with this very merge
-    size: int | None = None  # bytes of the archived file, where its catalog says
-
-
-@dataclass(frozen=True, slots=True)
-class Differs:
-    """A newcomer with the UIDs of `target` and another data set. `scan` is the incoming ID."""
-
-    source: str
-    target: str
-    instance: Instance
-    entry: Entry
-    scan: str
-    same_pixels: bool | None = None  # None: not compared
-
-
-@dataclass(frozen=True, slots=True)
-class OtherClass:
-    """A newcomer with the SOP UID of `target` and another class UID: it is ignored."""
-
-    source: str
-    target: str
-    instance: Instance
-    entry: Entry
-
-
-@dataclass(frozen=True, slots=True)
-class Merge:
-    """What archiving would do. All lists are in the order of the scans, or of arrival.
-
-    `new_scans` and `new_resources` (of archived scans, by ID) stand as they will in the archive:
-    final IDs, places and only the files that are added.
-    """
-
-    adds: tuple[Add, ...] = ()
-    same: tuple[Same, ...] = ()
-    differs: tuple[Differs, ...] = ()
-    other_class: tuple[OtherClass, ...] = ()
-    duplicates: tuple[Twin, ...] = ()  # twins of files that are added; not added
-    renamed: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # series: from, to
-    joined: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # series: from, to
-    new_scans: tuple[Scan, ...] = ()
-    touched: tuple[tuple[str, str], ...] = ()  # archived scan, resource: catalogs that gain
-    new_resources: tuple[tuple[str, Scan], ...] = ()
-    overwrite: bool = False
-    keep: bool = False
+Taken = Callable[[str, Instance], bool]
 
 
 def merge(
     scans: Sequence[Scan],
     archived: Archived | None,
     *,
-    same_data: Mapping[str, bool | None],
-    present: Mapping[str, frozenset[str]],
-    overwrite: bool = False,
-    keep: bool = False,
+    compared: Mapping[str, Comparison],
+    taken: Taken,
+    policy: Callable[[Instance], Policy] = lambda _: "",
+    staying: Collection[str] = (),
 ) -> Merge:
     """What to do with every incoming file.
 
-    `same_data` answers `suspects` (and `twins`, by the second) by the newcomer's place; no answer
-    and None count as differing. `present` are the names on disk by folder, relative to the
-    archived session's, catalogued or not.
+    `compared` answers `suspects` (and `twins`, by the second) by the newcomer's place; no answer
+    and one that can't tell count as differing. `taken` tells whether a path, relative to the
+    archived session's folder, is another file's than this instance's. `policy` is what was decided
+    for a newcomer that differs. `staying` are the IDs of the session's other scans, which stay.
     """
-    meetings = match.meet(scans, archived)
-    sorter = _Sorter(same_data, _taken(archived, present))
+    meetings = match.meet(scans, archived, staying=staying)
+    sorter = _Sorter(compared, taken, policy)
     for meeting, label, instance in match.by_arrival(meetings):
         sorter.sort(meeting, label, instance)
-    return sorter.result(meetings, overwrite=overwrite, keep=keep)
+    return sorter.result(meetings)
+
+
+@dataclass(frozen=True, slots=True)
+class _Holder:
+    """The newcomer that holds a SOP UID so far: as a new file, or in place of an archived one."""
+
+    add: Add
+    scan: str  # the incoming ID
+    copies: list[str] = field(default_factory=list)  # sources that are dropped for it
 
 
 class _Sorter:
     """Takes the files in order of arrival and puts each on one list."""
 
-    def __init__(self, same_data: Mapping[str, bool | None], taken: set[str]) -> None:
-        self._same_data = same_data
-        self._taken = taken
+    def __init__(
+        self,
+        compared: Mapping[str, Comparison],
+        taken: Taken,
+        policy: Callable[[Instance], Policy],
+    ) -> None:
+        self._compared = compared
+        self._is_taken = taken
+        self._policy = policy
+        self._names: set[str] = set()  # targets given in this merge
         self._adds: dict[str, Add] = {}  # by source
-        self._first: dict[str, Add] = {}  # by SOP UID
-        self._same: list[Same] = []
+        self._holders: dict[tuple[str, str], _Holder] = {}  # by SOP UID and the path replaced
+        self._replaced: dict[str, str | None] = {}  # archived path: SOP UID in its place, if any
+        self._first: dict[tuple[str, str], str] = {}  # by SOP and class UID: what came first
+        self._same: dict[str, Same] = {}  # by source
         self._differs: list[Differs] = []
+        self._duplicates: list[Duplicate] = []
         self._other_class: list[OtherClass] = []
-        self._duplicates: list[Twin] = []
+        self._aside: list[Aside] = []
 
     def sort(self, meeting: Meeting, label: Label, instance: Instance) -> None:
         """Decides one file."""
-        known = meeting.find(instance, label)
         uid = instance.header.sop_instance
-        if known:
-            self._against(meeting, instance, known.entry, known.path, None)
-        elif uid and (first := self._first.get(uid)):
-            self._against(meeting, instance, first.entry, first.target, first.instance)
+        self._first.setdefault((uid, instance.header.sop_class), instance.place.path)
+        known = self._met(meeting, label, instance)
+        holder = self._holders.get((uid, known.path if known else ""))
+        if holder:
+            self._beside(meeting, label, instance, holder)
+        elif known:
+            self._against(meeting, instance, known)
         else:
             self._add(meeting, label, instance)
 
-    def _against(
-        self,
-        meeting: Meeting,
-        instance: Instance,
-        entry: Entry,
-        target: str,
-        first: Instance | None,  # the holder of the UID, where it is a newcomer itself
-    ) -> None:
-        source = instance.place.path
+    def _met(self, meeting: Meeting, label: Label, instance: Instance) -> Known | None:
+        """The archived file it meets, unless another instance is to take that one's place."""
+        known = meeting.find(instance, label)
+        uid = instance.header.sop_instance
+        return known if known and self._replaced.get(known.path, uid) == uid else None
+
+    def _against(self, meeting: Meeting, instance: Instance, known: Known) -> None:
+        """One that the archive may have."""
+        source, entry = instance.place.path, known.entry
+        comparison = self._compared.get(source, UNKNOWN)
         relation = match.relation(instance, entry)
         if relation == match.OTHER_CLASS:
-            self._other_class.append(OtherClass(source, target, instance, entry))
-        elif relation == match.SAME or self._same_data.get(source):
-            listed = first is None
-            size = entry.size if listed else None
-            self._same.append(Same(source, target, instance, listed, size))
-        elif first:
-            self._duplicates.append(Twin(first, instance, meeting.scan.id))
+            self._other_class.append(OtherClass(source, known.path, instance, entry))
+        elif relation == match.SAME or comparison.same:
+            size = instance.size if relation == match.SAME else entry.size
+            self._same[source] = Same(source, known.path, instance, size=size)
         else:
-            self._differs.append(Differs(source, target, instance, entry, meeting.scan.id))
+            policy = self._policy(instance)
+            differs = Differs(
+                source, known.path, instance, entry, meeting.scan.id, comparison, policy
+            )
+            self._differs.append(differs)
+            if policy == "overwrite":
+                self._add(meeting, known.resource.label, instance, replaces=known)
+            elif policy == "keep":
+                self._aside.append(Aside(source, instance, policy))
 
-    def _add(self, meeting: Meeting, label: Label, instance: Instance) -> None:
-        name = next(
-            name
+    def _beside(self, meeting: Meeting, label: Label, instance: Instance, holder: _Holder) -> None:
+        """One whose SOP UID another newcomer has."""
+        source, add = instance.place.path, holder.add
+        comparison = self._comparison(meeting, label, instance, holder)
+        relation = match.relation(instance, add.entry)
+        if relation == match.OTHER_CLASS:
+            self._other_class.append(OtherClass(source, add.target, instance, add.entry))
+        elif relation == match.SAME or comparison.same:
+            self._same[source] = Same(source, add.target, instance, listed=False)
+            holder.copies.append(source)
+        else:
+            policy = self._policy(instance)
+            scans = (holder.scan, meeting.scan.id)
+            pair = Duplicate(add.instance, instance, scans, comparison, policy)
+            self._duplicates.append(pair)
+            if policy == "overwrite":
+                self._take_over(meeting, label, instance, holder)
+            elif policy == "keep":
+                self._aside.append(Aside(source, instance, policy))
+
+    def _comparison(
+        self, meeting: Meeting, label: Label, instance: Instance, holder: _Holder
+    ) -> Comparison:
+        """What is known of it and the holder: it was compared with what came first of its UIDs.
+
+        A suspect was compared with the archived file, which tells nothing of the holder.
+        """
+        known = meeting.find(instance, label)
+        suspect = known is not None and match.relation(instance, known.entry) == match.SUSPECT
+        first = self._first[instance.header.sop_instance, instance.header.sop_class]
+        if suspect or first != holder.add.source:
+            return UNKNOWN
+        return self._compared.get(instance.place.path, UNKNOWN)
+
+    def _take_over(
+        self, meeting: Meeting, label: Label, instance: Instance, holder: _Holder
+    ) -> None:
+        """The latest stays: what held the UID so far goes to the history, its copies with it."""
+        old = self._adds.pop(holder.add.source)
+        copies = [self._same.pop(source).instance for source in holder.copies]
+        self._aside += [Aside(i.place.path, i, "overwrite") for i in (old.instance, *copies)]
+        self._add(meeting, old.folder if old.replaces else label, instance, replaces=old.replaces)
+
+    def _add(
+        self, meeting: Meeting, label: str, instance: Instance, replaces: Known | None = None
+    ) -> None:
+        target = next(
+            target
             for name in _names(instance.place.name, instance.digest)
-            if meeting.target(label, name) not in self._taken
+            if not self._is_in_use(meeting, target := meeting.target(label, name), instance)
         )
-        target = meeting.target(label, name)
-        source = instance.place.path
-        add = Add(source, target, meeting.id, label, instance, _entry(instance, name))
-        self._taken.add(target)
+        source, uid = instance.place.path, instance.header.sop_instance
+        entry = entry_of(instance, target.rpartition("/")[2])
+        add = Add(source, target, meeting.id, label, instance, entry, replaces)
+        self._names.add(target)
         self._adds[source] = add
-        self._first[instance.header.sop_instance] = add
+        if replaces:
+            self._replaced[replaces.path] = uid or None  # blank UIDs never meet
+        if uid:
+            key = uid, replaces.path if replaces else ""
+            self._holders[key] = _Holder(add, meeting.scan.id)
 
-    def result(self, meetings: Sequence[Meeting], *, overwrite: bool, keep: bool) -> Merge:
+    def _is_in_use(self, meeting: Meeting, target: str, instance: Instance) -> bool:
+        used = target in self._names or meeting.lists(target)
+        return used or self._is_taken(target, instance)
+
+    def result(self, meetings: Sequence[Meeting]) -> Merge:
         """Everything decided, with what it means for scans and catalogs."""
         gains = [(meeting, gain) for meeting in meetings if (gain := self._gain(meeting))]
         ordered = (self._adds.get(instance.place.path) for _, _, instance in match.files(meetings))
-        adds = tuple(add for add in ordered if add)
         return Merge(
-            adds=adds,
-            same=tuple(self._same),
+            adds=tuple(add for add in ordered if add),
+            same=tuple(self._same.values()),
             differs=tuple(self._differs),
-            other_class=tuple(self._other_class),
             duplicates=tuple(self._duplicates),
+            other_class=tuple(self._other_class),
+            aside=tuple(self._aside),
             renamed=_moves(meeting for meeting in meetings if not meeting.old),
             joined=_moves(meeting for meeting in meetings if meeting.old),
             new_scans=tuple(
@@ -200,10 +220,8 @@ class _Sorter:
                 for meeting, gain in gains
                 if not meeting.old
             ),
-            touched=_touched(gains),
+            touched=tuple(dict.fromkeys(self._touched(meetings))),
             new_resources=tuple(_new_resources(gains)),
-            overwrite=overwrite,
-            keep=keep,
         )
 
     def _gain(self, meeting: Meeting) -> tuple[ScanResource, ...]:
@@ -215,8 +233,18 @@ class _Sorter:
 
     def _placed(self, resource: ScanResource) -> Iterator[Instance]:
         for instance in resource.instances:
-            if add := self._adds.get(instance.place.path):
-                yield replace(instance, place=Place(add.scan, add.folder, add.entry.uri))
+            add = self._adds.get(instance.place.path)
+            if add and add.folder == resource.label:
+                place = Place(add.scan, resource.label, add.entry.uri)
+                yield replace(instance, place=place)
+
+    def _touched(self, meetings: Sequence[Meeting]) -> Iterator[tuple[str, str]]:
+        """Catalogs that gain or lose an entry, and those that have to be made again first."""
+        gained = {(add.scan, add.folder) for add in self._adds.values()}
+        for meeting in meetings:
+            for resource in meeting.old.resources if meeting.old else ():
+                if resource.fault or (meeting.id, resource.label) in gained:
+                    yield meeting.id, resource.label
 
 
 _Gains = Sequence[tuple[Meeting, tuple[ScanResource, ...]]]
@@ -226,27 +254,11 @@ def _moves(meetings: Iterator[Meeting]) -> dict[str, tuple[str, str]]:
     return {m.scan.uid or m.scan.id: (m.scan.id, m.id) for m in meetings if m.id != m.scan.id}
 
 
-def _touched(gains: _Gains) -> tuple[tuple[str, str], ...]:
-    pairs = ((m.id, r.label) for m, gain in gains for r in gain if m.resource(r.label))
-    return tuple(dict.fromkeys(pairs))
-
-
 def _new_resources(gains: _Gains) -> Iterator[tuple[str, Scan]]:
     for meeting, gain in gains:
         new = tuple(resource for resource in gain if not meeting.resource(resource.label))
         if meeting.old and new:
             yield meeting.id, replace(meeting.scan, id=meeting.id, resources=new)
-
-
-def _taken(archived: Archived | None, present: Mapping[str, frozenset[str]]) -> set[str]:
-    on_disk = (f"{folder}/{name}" for folder, names in present.items() for name in names)
-    listed = (
-        match.path_in(resource, entry.uri)
-        for scan in (archived.scans if archived else ())
-        for resource in scan.resources
-        for entry in resource.entries
-    )
-    return set(chain(on_disk, listed))
 
 
 def _names(name: str, digest: str) -> Iterator[str]:
@@ -256,17 +268,4 @@ def _names(name: str, digest: str) -> Iterator[str]:
     yield longer
     stem, _, extension = longer.rpartition(".")
     tails = (f"-{n}.{extension}" for n in count(2))
-    yield from (stem[: NAME_MAX - len(tail)] + tail for tail in tails)
-
-
-def _entry(instance: Instance, name: str) -> Entry:
-    return Entry(
-        uri=name,
-        uid=instance.header.sop_instance,
-        digest=instance.digest,
-        size=instance.size,
-        class_uid=instance.header.sop_class,
-        instance_number=instance_number(instance),
-        id=name,
-        created=datetime.fromtimestamp(instance.arrived, UTC).isoformat(timespec="milliseconds"),
-    )
+    yield from (stem[: NAME_LENGTH - len(tail)] + tail for tail in tails)

@@ -215,27 +215,3 @@ def parse_template(text: str, tag_of: Callable[[str], int | None]) -> Template:
             raise ValueError(f"`{word}` in the template `{text}` is no DICOM keyword.")
         tags[word] = tag
     return Template(text, tags)
-
-
-def parse_layout(text: str) -> tuple[str, ...]:
-    """The directories of a layout: literals, `*`, and each of `PLACEHOLDERS` at most once.
-
-    ValueError says in one sentence what is wrong.
-    """
-    parts = tuple(text.split("/"))
-    for part in parts:
-        _check_part(part, text)
-    for placeholder in sorted(PLACEHOLDERS):
-        if parts.count(placeholder) > 1:
-            raise ValueError(f"The layout `{text}` names {placeholder} twice.")
-    if "{session}" not in parts:
-        raise ValueError(f"The layout `{text}` names no {{session}}.")
-    return parts
-
-
-def _check_part(part: str, layout: str) -> None:
-    if part in {"", ".", ".."}:
-        raise ValueError(f"The layout `{layout}` has a part that is no directory name: `{part}`.")
-    if part not in PLACEHOLDERS | {"*"} and set("{}*") & set(part):
-        known = ", ".join(sorted(PLACEHOLDERS))
-        raise ValueError(f"`{part}` in the layout `{layout}` is none of {known}, *, a plain name.")

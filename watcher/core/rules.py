@@ -1,23 +1,20 @@
-"""The rules of validation (spec 10): what each finds, how it says so, and what settles it.
+"""The rules about the session (spec 10): what each finds, how it says so, and what settles it.
 
-Messages that XNAT has are in XNAT's words. How a project or a person makes a finding weigh more or
-less: check.
+Messages that XNAT has are in XNAT's words. Those about its files: file_rules. How a project or a
+person makes a finding weigh more or less: check.
 """
 
 import shlex
-from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from watcher.core import evidence
-from watcher.core.case import Case
+from watcher.core import complete, evidence
+from watcher.core.case import FEW, Case, counted
 from watcher.core.case import finding as new
-from watcher.core.match import twins
 from watcher.core.model import Archived, Finding, Scan, Severity
 from watcher.core.scans import session_type
-
-FEW: Final = 5  # files named in a finding
 
 
 def merged_type(scans: Sequence[Scan], archived: Archived) -> str:
@@ -68,9 +65,10 @@ def _study_elsewhere(case: Case) -> Iterator[Finding]:
         if at_home and other.label == session.label:
             continue
         text = f"This study is archived already as {other.project}/{other.label}"
+        holds = at_home and not case.at_home  # else it was settled when the study was let in
         relabel = case.command(f"relabel --session {shlex.quote(other.label)}")
-        resolve = (relabel, case.force) if at_home else ()
-        severity = Severity.CONFLICT if at_home else Severity.WARN
+        resolve = (relabel, case.force) if holds else ()
+        severity = Severity.CONFLICT if holds else Severity.WARN
         side = evidence.of_archived(other.archived)
         side = replace(side, studies=side.studies | {other.study})
         subject = other.archived.subject if other.archived else ""
@@ -82,7 +80,9 @@ def _subject_changed(case: Case) -> Iterator[Finding]:
     was = case.archived.subject if case.archived else ""
     if was and was.casefold() != case.session.subject.casefold():
         text = "Invalid modification of session subject via archive process."
-        resolve = [f"relabel --subject {shlex.quote(was)}", "relabel --session L"]
+        resolve = [f"relabel --subject {shlex.quote(was)}"]
+        if case.mismatch:  # the same study under another label would be archived twice
+            resolve.append("relabel --session L")
         commands = map(case.command, resolve)
         yield _sided(case, new("subject-changed", Severity.FAIL, text, *commands))
 
@@ -97,14 +97,21 @@ def _study_mismatch(case: Case) -> Iterator[Finding]:
 def _mixed_studies(case: Case) -> Iterator[Finding]:
     if len(case.studies) > 1 and case.strangers:
         text = "Cannot merge sessions with different Study Instance UIDs"
-        finding = new("mixed-studies", Severity.CONFLICT, text, case.force)
+        resolve = (case.command("split"), case.force)
+        finding = new("mixed-studies", Severity.CONFLICT, text, *resolve)
         main = case.studies[0]
         one = [i for i in case.instances if i.header.study == main]
         rest = [i for i in case.instances if i.header.study != main]
-        marks = evidence.compare(evidence.of_instances(one), evidence.of_instances(rest))
+        sides = evidence.of_instances(one), evidence.of_instances(rest)
+        marks = evidence.compare(*sides)
         files = Counter(instance.header.study for instance in case.instances)
         marks["files_by_study"] = {study: files[study] for study in case.studies}
-        yield replace(_sided(case, finding), evidence=marks)
+        yield replace(
+            finding,
+            incoming={"study": main, **sides[0].shown},
+            archived={"study": ", ".join(case.studies[1:]), **sides[1].shown},
+            evidence=marks,
+        )
 
 
 def _no_project(case: Case) -> Iterator[Finding]:
@@ -116,7 +123,10 @@ def _no_project(case: Case) -> Iterator[Finding]:
 def _schema_invalid(case: Case) -> Iterator[Finding]:
     if case.document_fault:
         text = f"What would be written is not valid: {case.document_fault}"
-        yield new("schema-invalid", Severity.FAIL, text, case.command("rebuild"))
+        home = case.archived and f"{case.archived.project}/{case.archived.label}"
+        look = [f"watcher verify {home}"] if home else []
+        rebuild = case.command("rebuild")  # once what it merges into is mended
+        yield new("schema-invalid", Severity.FAIL, text, *look, rebuild)
 
 
 def _modality_changed(case: Case) -> Iterator[Finding]:
@@ -124,7 +134,7 @@ def _modality_changed(case: Case) -> Iterator[Finding]:
     if old is None or not old.type or not case.scans:
         return
     comes = session_type(case.scans)
-    becomes = merged_type(case.scans, old)
+    becomes = merged_type(case.merge.new_scans, old)  # what is ignored changes nothing
     if case.mismatch and comes != old.type:
         text = (
             "Invalid modification of session modality via archive process.  "
@@ -145,67 +155,6 @@ def _modality_changed(case: Case) -> Iterator[Finding]:
     )
 
 
-def _same_instance(case: Case) -> Iterator[Finding]:
-    if files := [same.source for same in case.merge.same]:
-        text = f"{_files(files)} held already: what is held stays, the newcomers are dropped"
-        yield _listing(new("same-instance", Severity.INFO, text), files)
-
-
-def _instance_differs(case: Case) -> Iterator[Finding]:
-    pairs: defaultdict[str, dict[str, str]] = defaultdict(dict)
-    for differs in case.merge.differs:
-        pairs[differs.scan][differs.source] = differs.target
-    for scan, files in pairs.items():
-        yield _clash(case, "instance-differs", scan, files)
-
-
-def _other_class(case: Case) -> Iterator[Finding]:
-    if files := {other.source: other.target for other in case.merge.other_class}:
-        text = f"Ignored: {_files(files)} with the SOP UID of another class"
-        finding = new("instance-other-class", Severity.WARN, text)
-        yield _listing(finding, files, files.values())
-
-
-def _duplicate(case: Case) -> Iterator[Finding]:
-    settled = {same.source for same in case.merge.same}
-    pairs: defaultdict[str, dict[str, str]] = defaultdict(dict)
-    for twin in twins(case.scans):
-        if twin.second.place.path not in settled:
-            pairs[twin.scan][twin.second.place.path] = twin.first.place.path
-    for scan, files in pairs.items():
-        yield _clash(case, "duplicate-in-session", scan, files)
-
-
-def _clash(case: Case, code: str, scan: str, files: Mapping[str, str]) -> Finding:
-    """A finding that holds a scan: the newcomers, and the files they disagree with."""
-    texts = {
-        "instance-differs": "UID conflict detected during archiving",
-        "duplicate-in-session": f"{_files(files)} with the UIDs of another in this session",
-    }
-    only = f" --scan {shlex.quote(scan)}" if len(case.scans) > 1 else ""
-    resolve = case.command(f'delete{only} --reason "..."')
-    finding = new(code, Severity.CONFLICT, texts[code], resolve, scope=f"scan {scan}")
-    return _listing(finding, files, files.values())
-
-
-def _number_taken(case: Case) -> Iterator[Finding]:
-    for series, (old, final) in case.merge.renamed.items():
-        text = (
-            f"Session already contains a scan ({old}) with the same number, but a different UID."
-            f" - New scan will be renamed during archive: {final}"
-        )
-        yield _moved(new("scan-number-taken", Severity.INFO, text), series, old, final)
-
-
-def _uid_elsewhere(case: Case) -> Iterator[Finding]:
-    for series, (old, final) in case.merge.joined.items():
-        text = (
-            "Session already contains a scan with the same UID, but a different number"
-            f" ({old}): it joins scan {final}"
-        )
-        yield _moved(new("scan-uid-elsewhere", Severity.INFO, text), series, old, final)
-
-
 def _label_shared(case: Case) -> Iterator[Finding]:
     if case.label_shared:
         text = f"Waiting sessions with this label and another study: {', '.join(case.label_shared)}"
@@ -215,23 +164,20 @@ def _label_shared(case: Case) -> Iterator[Finding]:
         yield replace(finding, incoming=incoming, evidence={"sessions": list(case.label_shared)})
 
 
-def _moved(finding: Finding, series: str, old: str, final: str) -> Finding:
-    incoming = {"scan": old, "series": series}
-    return replace(finding, scope=f"scan {old}", incoming=incoming, archived={"scan": final})
+def _incomplete(case: Case) -> Iterator[Finding]:
+    if stuck := case.seen.stuck:
+        text = f"{counted(stuck, 'file')} of its folders in the drop never became whole"
+        finding = new("incomplete", Severity.WARN, text)
+        yield replace(
+            finding, incoming={"files": list(stuck)[:FEW]}, evidence={"count": len(stuck)}
+        )
 
 
-def _listing(finding: Finding, files: Collection[str], against: Iterable[str] = ()) -> Finding:
-    """The finding with the number of files and the first few, and of those they stand against."""
-    return replace(
-        finding,
-        incoming={"files": list(files)[:FEW]},
-        archived={"files": list(against)[:FEW]} if against else {},
-        evidence={"count": len(files)},
-    )
-
-
-def _files(files: Collection[str]) -> str:
-    return f"{len(files)} file{'s'[: len(files) != 1]}"
+def _maybe_incomplete(case: Case) -> Iterator[Finding]:
+    if case.gaps:
+        scans = {gap.scan: gap.text for gap in case.gaps}
+        finding = new("maybe-incomplete", Severity.INFO, complete.text(case.gaps))
+        yield replace(finding, evidence={"missing": scans})
 
 
 RULES: Final[tuple[Callable[[Case], Iterator[Finding]], ...]] = (
@@ -243,11 +189,7 @@ RULES: Final[tuple[Callable[[Case], Iterator[Finding]], ...]] = (
     _no_project,
     _schema_invalid,
     _modality_changed,
-    _same_instance,
-    _instance_differs,
-    _other_class,
-    _duplicate,
-    _number_taken,
-    _uid_elsewhere,
     _label_shared,
+    _incomplete,
+    _maybe_incomplete,
 )

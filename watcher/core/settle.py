@@ -231,10 +231,6 @@ class Settler:
         paths, self._released = self._released, []
         return paths
 
-    def pending(self) -> list[bytes]:
-        """The paths of all pending files."""
-        return list(self._files)
-
     def waiting(self) -> Iterator[Waiting]:
         """All pending files, with what they wait for."""
         return (file.shown for file in self._files.values())

@@ -1,0 +1,26 @@
+"""A filed instance as one line of a catalog."""
+
+from datetime import UTC, datetime
+
+from watcher.core.model import Entry, Instance
+from watcher.core.scans import instance_number
+
+
+def entry_of(instance: Instance, uri: str) -> Entry:
+    """The entry of a filed instance; `uri` is relative to the catalog's own folder.
+
+    A missing InstanceNumber counts as 1, as in XNAT (xnat-facts 4.6). `created` is the arrival,
+    in UTC to the second.
+    """
+    number = instance_number(instance)
+    arrived = datetime.fromtimestamp(instance.arrived, UTC)
+    return Entry(
+        uri=uri,
+        uid=instance.header.sop_instance,
+        digest=instance.digest.lower(),
+        size=instance.size,
+        class_uid=instance.header.sop_class,
+        instance_number=1 if number is None else number,
+        id=uri,
+        created=arrived.strftime("%Y-%m-%dT%H:%M:%SZ"),
+    )
