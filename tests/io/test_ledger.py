@@ -89,15 +89,6 @@ def test_forget(ledger):
     assert (False, []) == (ledger.has(ID), ledger.instances(ID))
 
 
-def test_replace_instances(ledger):
-    """The files become those the tree has; other sessions keep theirs."""
-    ledger.add(session(), [made("1.1")])
-    ledger.add(session(id="20240619_091425124"), [made("1.1")])
-    ledger.replace_instances(ID, [made("1.2")])
-    assert [made("1.2")] == ledger.instances(ID)
-    assert [made("1.1")] == ledger.instances("20240619_091425124")
-
-
 def test_relocate_and_drop(ledger):
     """A file that has a new place is found there; one that left is gone; the others stay."""
     one, two, three = (made(f"1.{n}") for n in (1, 2, 3))
@@ -140,7 +131,7 @@ def test_in_hand(ledger, event):
     in_hand(ledger)
     assert ledger.move(ID, event) is None
     assert ledger.session(ID).status is Status.RECEIVING
-    ledger.replace_instances(ID, [made()])
+    ledger.drop_instances(ID, [made().place])
     assert ledger.move(ID, event).status is not Status.RECEIVING
 
 

@@ -499,6 +499,60 @@ def test_binding_changed(ledger, desk):
     assert (None, "D") == (found.session.project, found.session.label)
 
 
+def test_binding_to_itself(ledger, desk):
+    """A study kept where it is (split) has a session of its own, whatever a layout names."""
+    ledger.add(session(id="20260101_000000000", project="P1", label="A", study="9.9"))
+    Receiving(ledger).bind(SessionKey("P1", STUDY, "A"), Bound("P1", "A", "S9"))
+    [own], opened, _ = desk(incoming("1.1", origin="layout"))
+    assert (STAMP, STUDY, "S9", True) == (
+        own.session.id,
+        own.session.study,
+        own.session.subject,
+        own.by_decision,
+    )
+    assert 1 == len(opened)
+    [other], _, _ = desk(incoming("1.2", origin="layout", study="8.8"))
+    assert STAMP == other.session.id  # the RECEIVING one that the layout names
+
+
+def test_binding_of_a_layout(ledger, desk):
+    """A named session that was relabelled takes its files whatever their study, as before."""
+    ledger.add(session(id="20260101_000000000", project="P1", label="B", study="9.9"))
+    Receiving(ledger).bind(SessionKey("P1", STUDY, "A"), Bound("P1", "B", "S9"))
+    [found], _, _ = desk(incoming("1.1", origin="layout"))
+    assert ("20260101_000000000", True) == (found.session.id, found.by_decision)
+
+
+def test_binding_of_a_label_told_apart(ledger, desk):
+    """A decision on a session whose label was told apart by case holds for the label as it came."""
+    desk(incoming("1.1", label="scan", study="9.9"))
+    [apart], _, _ = desk(incoming("1.2", label="SCAN"))
+    Receiving(ledger).bind(apart.session.key, Bound("P2", "C", "S8"))
+    [found], _, _ = desk(incoming("1.3", label="SCAN"))
+    assert ("P2", "C", True) == (found.session.project, found.session.label, found.by_decision)
+
+
+def test_open_apart(ledger, desk):
+    """A session that no file opened has an id nobody has, and a file finds it by its key."""
+    ledger.add(session(id=STAMP))
+    new = session(project="P1", label="A", study=STUDY, status=Status.RECEIVING)
+    opened = Receiving(ledger).open_apart(new, lambda: STAMP)
+    assert opened.id == names.next_timestamp(STAMP)
+    assert replace(new, id=opened.id) == opened == ledger.session(opened.id)
+    assert [opened.id] == ids(desk(incoming("1.1"))[0])
+
+
+def test_hand_over(ledger, file):
+    """Files change their session under the same names; again, or half done, ends the same."""
+    one, two = file(incoming("1.1"), incoming("1.2", InstanceNumber="2"))
+    receiving = Receiving(ledger)
+    ledger.add(session(id="20260101_000000000"), [one.instance])  # a crash left it in both
+    for _ in range(2):
+        receiving.hand_over(STAMP, "20260101_000000000", [one.instance.place])
+        assert [one.instance] == ledger.instances("20260101_000000000")
+        assert [two.instance] == ledger.instances(STAMP)
+
+
 # -- processes -----------------------------------------------------------------------------------
 
 FILER = """

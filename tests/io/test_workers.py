@@ -7,11 +7,12 @@ import sys
 
 import another
 import anyio
+import anyio.to_thread
 import makers
 import pytest
 
 from watcher.core.errors import WorkerError
-from watcher.io.workers import Workers
+from watcher.io.workers import BATCH, Workers, examine_now, try_one
 
 FITS = 80 << 20  # bytes of address space: a reader takes 37 MiB, and 60 more do not fit
 
@@ -260,7 +261,8 @@ ELSEWHERE = """
 import os, sys
 from functools import partial
 import anyio
-from watcher.io.workers import Workers
+import anyio.to_thread
+from watcher.io.workers import BATCH, Workers, examine_now
 
 async def main():
     async with Workers.open(count=1) as workers:
@@ -278,3 +280,40 @@ def test_hostile_folder(drop):
     shutil.copy(drop / "0.dcm", drop / "pydicom.py")
     (drop / "json.py").write_text("raise SystemExit")
     assert another.run(ELSEWHERE, drop) == "32"
+
+
+class TestWithoutALoop:
+    """`examine_now`, for commands and threads."""
+
+    def test_many_are_answered_in_order(self, drop, ask):
+        """More files than one question holds: one reply each, in the order asked."""
+        names = [f"{number % 3}.dcm" for number in range(BATCH + 6)]
+        sops = [reply["values"]["00080018"] for reply in examine_now([ask(name) for name in names])]
+        assert [f"1.2.3.{number % 3}" for number in range(BATCH + 6)] == sops
+
+    def test_nothing_asked_nothing_started(self, interpreter):
+        """No request needs no reader: a broken interpreter is not noticed."""
+        interpreter("exit 1")
+        assert [] == examine_now([])
+
+    def test_a_thread_of_a_program_with_a_loop(self, drop, ask):
+        """A worker thread of the daemon may ask too."""
+
+        async def in_a_thread():
+            return await anyio.to_thread.run_sync(examine_now, [ask("0.dcm")])
+
+        (reply,) = anyio.run(in_a_thread)
+        assert "1.2.3.0" == reply["values"]["00080018"]
+
+    def test_one_is_tried(self, interpreter):
+        """Started and ended, nothing asked; the same error where that can't be."""
+        try_one()
+        interpreter("exit 1")
+        with pytest.raises(WorkerError, match="ended at once"):
+            try_one()
+
+    def test_no_reader_to_be_had_is_one_plain_error(self, ask, interpreter):
+        """WorkerError itself, not a group of them."""
+        interpreter("exit 1")
+        with pytest.raises(WorkerError, match="ended at once"):
+            examine_now([ask("0.dcm")] * (BATCH + 1))

@@ -1,6 +1,7 @@
 """Placing, syncing, swapping and removing files, so that a crash at any step loses nothing.
 
-Names in stores are made by `core.names` and are trusted; those in drops are not, see `sources`.
+Names in stores are made by `core.names`; no link below a store is followed, see `reaching`. Those
+in drops are not trusted at all, see `sources`.
 Nothing here overwrites a file except `swap`, whose successor is durable before it takes the name.
 """
 
@@ -8,17 +9,54 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from watcher.core.errors import ClashError, StorageError, SyncError, storage_error
-from watcher.core.model import Fingerprint
+from watcher.core.errors import ClashError, SyncError, storage_error
+from watcher.io.opening import FILE
+from watcher.io.reaching import (
+    check_way,
+    digest,
+    is_readable,
+    may_be_file,
+    names_in,
+    opened,
+    print_of,
+    read,
+    read_if_there,
+    same_inode,
+    walk,
+)
+
+__all__ = [
+    "append_line",
+    "append_once",
+    "digest",
+    "is_readable",
+    "make_folder",
+    "match_folder",
+    "may_be_file",
+    "names_in",
+    "place",
+    "print_of",
+    "read",
+    "read_if_there",
+    "remove",
+    "remove_empty",
+    "remove_empty_below",
+    "same_inode",
+    "swap",
+    "sync",
+    "sync_all",
+    "sync_folders",
+    "temporary",
+    "transfer",
+    "walk",
+]
 
 BLOCK = 1 << 20
 NAME_LENGTH = 255  # bytes; NAME_MAX of Linux
-NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR})
 NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.ENOTSUP})
-GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 UMASK = os.umask(0o077)  # read by setting it, at import: no thread creates files yet
 os.umask(UMASK)
 SYNC_THREADS = 8  # stack-facts 2.1: parallel fsync beats syncfs and flushes nobody else's data
@@ -28,7 +66,7 @@ _SYNCING = ThreadPoolExecutor(SYNC_THREADS, "fsync")  # starts a thread when the
 def sync(path: str) -> None:
     """Make one file's bytes, or one directory's names, durable. SyncError where that fails."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fd = os.open(path, FILE)
         try:
             os.fsync(fd)
         finally:
@@ -62,6 +100,7 @@ def make_folder(path: str) -> None:
     `path` is absolute. Another process may make it at the same time; StorageError where something
     that is no directory has its name.
     """
+    check_way(os.path.join(path, ""))
     if os.path.isdir(path):
         return
     parent = os.path.dirname(path)
@@ -80,6 +119,8 @@ def place(source: str, target: str) -> None:
     Where the file system has no links the name is reserved by an empty file of our own, which
     the source then replaces: still nobody else's file is overwritten.
     """
+    check_way(source)
+    check_way(target)
     try:
         os.link(source, target, follow_symlinks=False)
     except FileExistsError as error:
@@ -110,6 +151,8 @@ def transfer(source: str, target: str) -> None:
     A link where the file system allows it, else a copy under a temporary name beside the target.
     ClashError where the name is taken.
     """
+    check_way(source)
+    check_way(target)
     try:
         os.link(source, target, follow_symlinks=False)
     except FileExistsError as error:
@@ -125,7 +168,7 @@ def _copy_beside(source: str, target: str) -> None:
     remove(temp)
     try:
         try:
-            with open(source, "rb") as old, open(temp, "xb") as new:
+            with opened(source) as old, open(temp, "xb") as new:
                 while block := old.read(BLOCK):
                     new.write(block)
                 new.flush()
@@ -166,7 +209,9 @@ def append_line(path: str, line: str) -> None:
     """One line at the end of a file, durable; a torn last line is closed first."""
     make_folder(os.path.dirname(path))
     try:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+        fd = os.open(
+            path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666
+        )
         try:
             size = os.fstat(fd).st_size
             torn = size > 0 and os.pread(fd, 1, size - 1) != b"\n"
@@ -180,46 +225,23 @@ def append_line(path: str, line: str) -> None:
         sync(os.path.dirname(path))
 
 
+def append_once(path: str, line: str) -> bool:
+    """The same, unless the very line is there already; whether it was written."""
+    if line.encode() in (read_if_there(path) or b"").splitlines():
+        return False
+    append_line(path, line)
+    return True
+
+
 def _write(fd: int, data: bytes) -> None:
     """All of it: a write may be short, as where the disk is filling up."""
     while data:
         data = data[os.write(fd, data) :]
 
 
-def read(path: str) -> bytes:
-    """A file's bytes; StorageError (errno kept) where it can't be read."""
-    try:
-        with open(path, "rb") as file:
-            return file.read()
-    except OSError as error:
-        raise storage_error(error, "reading a document") from error
-
-
-def read_if_there(path: str) -> bytes | None:
-    """A file's bytes, or None where there is no such file; StorageError where none can tell."""
-    try:
-        return read(path)
-    except StorageError as error:
-        if error.number not in NOT_THERE:
-            raise
-    return None
-
-
-def digest(path: str) -> str:
-    """The MD5 of a file, lower-case hex."""
-    try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, _md5).hexdigest()
-    except OSError as error:
-        raise storage_error(error, "reading a file") from error
-
-
-def _md5() -> "hashlib._Hash":
-    return hashlib.md5(usedforsecurity=False)
-
-
 def remove(path: str) -> bool:
     """Remove a file of ours; whether it was there."""
+    check_way(path)
     try:
         os.remove(path)
     except FileNotFoundError:
@@ -231,6 +253,7 @@ def remove(path: str) -> bool:
 
 def remove_empty(folder: str) -> bool:
     """Remove a directory if it is empty; whether it is gone now."""
+    check_way(folder)
     try:
         os.rmdir(folder)
     except FileNotFoundError:
@@ -244,50 +267,10 @@ def remove_empty(folder: str) -> bool:
 
 def remove_empty_below(folder: str) -> bool:
     """Remove every empty directory below and then this one; whether it is gone."""
+    check_way(os.path.join(folder, ""))
     for base, _folders, _files in os.walk(folder, topdown=False):
         remove_empty(base)
     return not os.path.lexists(folder)
-
-
-def walk(folder: str) -> Iterator[str]:
-    """Every file below, as paths relative to it; links are not followed. Sorted, deterministic."""
-    for base, folders, names in os.walk(folder, onerror=_unlisted):
-        folders.sort()
-        for name in sorted(names):
-            yield os.path.relpath(os.path.join(base, name), folder)
-
-
-def _unlisted(error: OSError) -> None:
-    """A folder that is gone holds nothing; one that can't be read is no empty one."""
-    if error.errno not in GONE:
-        raise storage_error(error, "listing a folder") from error
-
-
-def print_of(path: str) -> Fingerprint | None:
-    """The fingerprint of a regular file, or None where there is none; StorageError if unsure."""
-    try:
-        found = os.lstat(path)
-    except OSError as error:
-        if error.errno in GONE:
-            return None
-        raise storage_error(error, "looking at a file") from error
-    return Fingerprint.of(found) if stat.S_ISREG(found.st_mode) else None
-
-
-def same_inode(one: str, other: str) -> bool:
-    """Whether two names are links to one file."""
-    first, second = print_of(one), print_of(other)
-    return first is not None and second is not None and first.same_content(second)
-
-
-def names_in(folder: str) -> frozenset[str]:
-    """The names in a directory; none where it does not exist."""
-    try:
-        return frozenset(os.listdir(folder))
-    except FileNotFoundError:
-        return frozenset()
-    except OSError as error:
-        raise storage_error(error, "listing a folder") from error
 
 
 def match_folder(path: str) -> None:

@@ -11,7 +11,18 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    Connection,
+    Engine,
+    and_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from watcher.core import life
 from watcher.core.errors import UnknownSessionError, WatcherError
@@ -94,6 +105,18 @@ class Ledger:
         with self.read() as tx:
             rows = tx.execute(query.order_by(tables.session.c.id)).mappings()
             return [tables.session_row(row) for row in rows]
+
+    def archivable(self) -> list[Session]:
+        """Sessions that are READY, or in CONFLICT with scans that can go in; oldest first."""
+        row = tables.session.c
+        part = func.json_extract(row.rest, "$.partly") == 1
+        query = select(tables.session).where(
+            or_(row.status == Status.READY, and_(row.status == Status.CONFLICT, part))
+        )
+        with self.read() as tx:
+            return [
+                tables.session_row(each) for each in tx.execute(query.order_by(row.id)).mappings()
+            ]
 
     def resting(self, now: float | None, max_open: float) -> list[Session]:
         """RECEIVING sessions whose time is up (None: all of them), oldest first."""
@@ -196,10 +219,15 @@ class Ledger:
             put(tx, new)
             return new
 
-    def edit(self, wanted: str, **changes: Any) -> Session:
-        """A session with these fields changed and its status kept."""
+    def edit(self, wanted: str, *, generation: int | None = None, **changes: Any) -> Session | None:
+        """A session with these fields changed and its status kept.
+
+        None, and nothing changed, where `generation` is given and files have come since.
+        """
         with self.write() as tx:
             old = session_in(tx, wanted)
+            if generation is not None and old.generation != generation:
+                return None
             new = replace(old, revision=old.revision + 1, **changes)
             put(tx, new)
             return new
@@ -231,12 +259,6 @@ class Ledger:
         query = select(row.drop, row.source).where(row.session == owner).distinct()
         with self.read() as tx:
             return {(drop, os.path.dirname(source)) for drop, source in tx.execute(query)}
-
-    def replace_instances(self, owner: str, instances: Sequence[Instance]) -> None:
-        """The files of a session as the tree has them."""
-        with self.write() as tx:
-            tx.execute(delete(tables.instance).where(tables.instance.c.session == owner))
-            add_instances(tx, owner, instances)
 
     def relocate(self, owner: str, moved: Mapping[Place, Place]) -> None:
         """Files of a session that have a new place in it."""

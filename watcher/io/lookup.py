@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -122,3 +122,9 @@ def is_linkable(drop: str, store: str) -> bool:
     except OSError:
         return True
     return one.st_dev == other.st_dev and one.st_uid == os.geteuid()
+
+
+def sizes_below(folder: str, paths: Sequence[str]) -> list[dict[str, Any]]:
+    """These files of a store's folder: `path` and `bytes`; those that are gone are left out."""
+    found = ((path, files.print_of(os.path.join(folder, path))) for path in paths)
+    return [{"path": path, "bytes": print_.size} for path, print_ in found if print_]

@@ -1,4 +1,4 @@
-"""The ledger's part in filing: reserve, record, and what became of the sources.
+"""The ledger's part in filing: reserve, record, and what became of the sources; and in a split.
 
 One transaction reserves a batch, one records it (house 1.3). Between the two the files are *in
 hand*: their names are taken, their session may not leave RECEIVING, and no other file is called
@@ -6,14 +6,23 @@ a duplicate of them.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from watcher.core.find import Bound
-from watcher.core.model import Candidate, Fingerprint, Instance, Session, SessionKey, Status
+from watcher.core.model import (
+    Candidate,
+    Fingerprint,
+    Instance,
+    Place,
+    Session,
+    SessionKey,
+    Status,
+)
 from watcher.io import tables
 from watcher.io.ledger import NAMED, Ledger, named
-from watcher.io.reserve import Desks, Hand, Incoming, Reserved
+from watcher.io.reserve import Desks, Hand, Incoming, Reserved, unique
 
 
 class Receiving:
@@ -108,6 +117,22 @@ class Receiving:
                     }
                 ],
             )
+
+    # -- what a split does ------------------------------------------------------------------
+
+    def open_apart(self, new: Session, stamp: Callable[[], str]) -> Session:
+        """Take in a session that no file opened, under an id of its own."""
+        with self.ledger.write() as tx:
+            opened = replace(new, id=unique(tx, stamp()))
+            tx.execute(insert(tables.session), [tables.session_columns(opened)])
+        return opened
+
+    def hand_over(self, old: str, new: str, places: Sequence[Place]) -> None:
+        """Files of one session that another has now, under the same names; repeatable."""
+        gone = [named(old, place) for place in places]
+        query = update(tables.instance).prefix_with("OR REPLACE").where(*NAMED).values(session=new)
+        with self.ledger.write() as tx:
+            tx.execute(query, gone)
 
 
 def _taken(candidate: Candidate, found: Fingerprint) -> dict[str, object]:

@@ -104,6 +104,19 @@ class Registry:
         with self._ledger.read() as tx:
             return [SetAside(**each) for each in tx.execute(query).mappings()]
 
+    def entry(self, wanted: str) -> SetAside | None:
+        """The entry of the quarantine with this id, or None."""
+        query = select(tables.quarantine).where(tables.quarantine.c.id == wanted)
+        with self._ledger.read() as tx:
+            found = tx.execute(query).mappings().first()
+            return SetAside(**found) if found else None
+
+    def close(self, wanted: str) -> None:
+        """Close an entry of the quarantine: requeued, purged, or gone."""
+        row = tables.quarantine.c
+        with self._ledger.write() as tx:
+            tx.execute(update(tables.quarantine).where(row.id == wanted), {"open": False})
+
     def supersede(self, sops: Sequence[str]) -> list[str]:
         """Close the entries whose SOP instances have since been filed; gives their ids."""
         row = tables.quarantine.c

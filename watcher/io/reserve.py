@@ -92,10 +92,14 @@ class Desks:
 
     def _aim(self, incoming: Incoming) -> tuple["Desk", bool]:
         """Where a file goes, and whether a person's decision sends it there."""
-        key, bound = follow(incoming.identity.key, self._bound(incoming.identity.key.study))
-        key = self._apart(key)
+        bindings = self._bound(incoming.identity.key.study)
+        key, bound = follow(incoming.identity.key, bindings)
+        if bound is None:  # it may have been made on the label that was told apart by case
+            key, bound = follow(self._apart(key), bindings)
+        # where a decision keeps the study in this place (split) it counts, layout or not
+        wide = incoming.identity.origins.get("session") == "layout" and key not in bindings
         subject = bound.subject if bound else incoming.identity.subject
-        return self._desk(key, subject, incoming), bound is not None
+        return self._desk(self._apart(key), subject, incoming, wide=wide), bound is not None
 
     def settle(self) -> None:
         """Write the sessions as the batch leaves them."""
@@ -128,11 +132,9 @@ class Desks:
             self._labels[key] = replace(key, label=label)
         return self._labels[key]
 
-    def _desk(self, key: SessionKey, subject: str, incoming: Incoming) -> "Desk":
+    def _desk(self, key: SessionKey, subject: str, incoming: Incoming, *, wide: bool) -> "Desk":
         if key not in self._ids:
-            named = incoming.identity.origins.get("session") == "layout"
-            found = self._find(key, any_study=named)
-            session = found or self._create(key, subject, incoming)
+            session = self._find(key, any_study=wide) or self._create(key, subject, incoming)
             self._ids[key] = session.id
             self._desks.setdefault(session.id, Desk(self._tx, session))
         return self._desks[self._ids[key]]
@@ -148,7 +150,7 @@ class Desks:
 
     def _create(self, key: SessionKey, subject: str, incoming: Incoming) -> Session:
         new = Session(
-            id=self._unique(self._stamp()),
+            id=unique(self._tx, self._stamp()),
             project=key.project,
             subject=subject,
             label=key.label,
@@ -165,11 +167,13 @@ class Desks:
         self._new.add(new.id)
         return new
 
-    def _unique(self, stamp: str) -> str:
-        row = tables.session.c.id
-        while self._tx.execute(select(row).where(row == stamp)).first() is not None:
-            stamp = names.next_timestamp(stamp)
-        return stamp
+
+def unique(tx: Connection, stamp: str) -> str:
+    """A session id nobody has: this moment's, or the next free one."""
+    row = tables.session.c.id
+    while tx.execute(select(row).where(row == stamp)).first() is not None:
+        stamp = names.next_timestamp(stamp)
+    return stamp
 
 
 def _labels_like(table: Table, key: SessionKey) -> Select[Any]:

@@ -26,10 +26,6 @@ class Conditions:
         with ledger.read() as tx:
             self._open = {row.key: row.event for row in tx.execute(select(tables.condition))}
 
-    def is_raised(self, key: str) -> bool:
-        """Whether this condition is open."""
-        return key in self._open
-
     def open(self) -> Mapping[str, str]:
         """Keys and events of the open conditions."""
         return dict(self._open)

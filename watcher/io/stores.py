@@ -15,10 +15,10 @@ from watcher.core.errors import MissingPlaceError, StorageError, WatcherError
 from watcher.core.model import Session
 from watcher.core.policy import Stores
 from watcher.core.record import session_of, session_values
-from watcher.io import files
+from watcher.io import files, reaching
 from watcher.io.lease import lock_store
 
-MARKER: Final = ".watcher-store"
+MARKER: Final = reaching.MARKER
 MAKING: Final = ".watcher-making"  # in state, during the first start
 INCOMING: Final = ".watcher-incoming"  # in the prearchive: copies being read; hidden from XNAT
 KINDS: Final = ("state", "prearchive", "archive", "quarantine", "history", "status")

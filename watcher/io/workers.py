@@ -21,6 +21,8 @@ from watcher.core.model import RefusalCode
 START: Final = 60.0  # seconds a new process may take to answer
 REPLY_LIMIT: Final = 64 << 20  # bytes
 SLOW: Final = 10 << 20  # bytes per second below which a read is taken for hung
+READERS: Final = 2
+BATCH: Final = 64  # files in one question of a caller that has many
 
 Request = dict[str, Any]
 Reply = dict[str, Any]
@@ -86,7 +88,12 @@ class Workers:
     """
 
     def __init__(
-        self, *, count: int = 2, memory: int = 1 << 30, wall: float = 20.0, recycle: int = 5000
+        self,
+        *,
+        count: int = READERS,
+        memory: int = 1 << 30,
+        wall: float = 20.0,
+        recycle: int = 5000,
     ) -> None:
         self._memory = memory
         self._wall = wall
@@ -179,3 +186,43 @@ class Workers:
         except OSError as error:
             raise WorkerError(f"a reader can't be started: {error.strerror}") from error
         return _Worker(process)
+
+
+def examine_now(requests: Sequence[Request]) -> list[Reply]:
+    """One reply per request, in order, for a caller without an event loop: a command, a thread.
+
+    The readers are started for this and end with it. WorkerError where none can be started.
+    """
+    batches = [requests[at : at + BATCH] for at in range(0, len(requests), BATCH)]
+    replies = anyio.run(_examine_all, batches) if batches else []
+    return [reply for batch in replies for reply in batch]
+
+
+def try_one() -> None:
+    """Start a reader and end it; WorkerError where that can't be."""
+    anyio.run(_try_one)
+
+
+async def _try_one() -> None:
+    async with Workers.open(count=1) as workers:
+        await workers.examine([])
+
+
+async def _examine_all(batches: Sequence[Sequence[Request]]) -> list[list[Reply]]:
+    replies: list[list[Reply]] = [[] for _ in batches]
+    failed: list[WorkerError] = []
+    waiting = iter(range(len(batches)))
+
+    async def work(workers: Workers) -> None:
+        try:
+            for number in waiting:
+                replies[number] = await workers.examine(batches[number])
+        except WorkerError as error:  # as itself, not as a group of one
+            failed.append(error)
+
+    async with Workers.open() as workers, anyio.create_task_group() as tasks:
+        for _ in batches[:READERS]:
+            tasks.start_soon(work, workers)
+    if failed:
+        raise failed[0]
+    return replies
