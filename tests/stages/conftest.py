@@ -1,15 +1,21 @@
 """The stages' devices, real, in a directory of their own."""
 
+import gzip
+import json
 import os
 from dataclasses import dataclass, replace
+from urllib.parse import unquote
 
 import pytest
+from lxml import etree
 from makers import make_dicom
 
 from watcher.core.life import Event
 from watcher.core.model import Candidate
 from watcher.core.policy import Drop, Identify, Project, Projects, SessionRules, Stores
 from watcher.core.route import identify
+from watcher.dicom import catalog, schema
+from watcher.dicom.markup import XNAT
 from watcher.io import files
 from watcher.io.clock import Clock
 from watcher.io.lease import Leases
@@ -107,6 +113,40 @@ class Bench:
         """The same, and the session archived."""
         return archive(self.parts, self.built(*numbers, **values).id)
 
+    def again(self, *numbers, **values):
+        """Files with UIDs that came before and another data set, filed."""
+        return self.filed(*numbers, **{"ImageComments": "another", **values})
+
+    def rebuilt(self, session):
+        """A session built by the machine."""
+        return build(self.parts, session.id, Event.IDLE)
+
+    def in_two_scans(self):
+        """Scan 1 has one of the archived files with other bytes and a new one, scan 2 is new."""
+        self.archived(1)
+        self.again(1)
+        self.filed(2)
+        return self.rebuilt(self.filed(3, series="2", SeriesNumber=2))
+
+    def untrue(self):
+        """What is wrong with the documents in prearchive and archive: schemas, entries, counts."""
+        stores = [self.parts.storage.path(kind) for kind in ("archive", "prearchive")]
+        paths = [os.path.join(store, path) for store in stores for path in files.walk(store)]
+        found = [fault for path in paths for fault in _faults(path)]
+        return [*found, *(f for path in paths if path.endswith(".xml") for f in _miscounts(path))]
+
+    def kept_aside(self, store="history"):
+        """The files of a store, by path, without those that say why."""
+        base = self.parts.storage.path(store)
+        named = [path for path in self.tree(store) if not path.endswith((".json", ".jsonl"))]
+        return {path: files.read(os.path.join(base, path)) for path in named}
+
+    def reasons(self, store="history"):
+        """What the entries of a store say."""
+        base = self.parts.storage.path(store)
+        found = [path for path in self.tree(store) if path.endswith("reason.json")]
+        return [json.loads(files.read(os.path.join(base, path))) for path in found]
+
     def folder(self, session):
         """A prearchive session's folder."""
         return self.parts.storage.folder(session)
@@ -131,6 +171,46 @@ class Bench:
             "filed": lambda: None,
         }
         return Intake(**{**given, **changes})
+
+
+def _faults(path):
+    """Schema and entries of one document."""
+    data = files.read(path)
+    if path.endswith(("_catalog.xml", "_catalog.xml.gz")):
+        text = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
+        yield from schema.catalog_faults(text)
+        for entry in catalog.read(data)[1]:
+            file = _file_of(path, entry.uri)
+            if not os.path.isfile(file):
+                yield f"{path}: {entry.uri} is not there"
+            elif entry.digest and (entry.digest, entry.size) != (
+                files.digest(file),
+                os.path.getsize(file),
+            ):
+                yield f"{path}: {entry.uri} is other bytes"
+    elif path.endswith(".xml"):
+        yield from schema.session_faults(data)
+
+
+def _file_of(path, uri):
+    """As the tests write URIs: relative and encoded, or absolute on another machine."""
+    if "/SCANS/" in uri:
+        return path[: path.index("/SCANS/")] + uri[uri.index("/SCANS/") :]
+    return os.path.join(os.path.dirname(path), unquote(uri))
+
+
+def _miscounts(path):
+    """Counts and sizes of a session XML that are not those of its catalogs."""
+    if path.endswith("_catalog.xml"):
+        return
+    for each in etree.parse(path).iter(f"{XNAT}file"):
+        name = os.path.join(path.removesuffix(".xml"), each.get("URI"))
+        name = name if os.path.exists(name) else f"{name}.gz"
+        entries = catalog.read(files.read(name))[1]
+        told = (each.get("file_count"), each.get("file_size"))
+        found = (str(len(entries)), str(sum(entry.size for entry in entries)))
+        if told != found:
+            yield f"{path}: {each.get('URI')} has {found}, not {told}"
 
 
 @pytest.fixture

@@ -12,11 +12,11 @@ from watcher.core.model import Status
 from watcher.io import files, reader
 from watcher.io.lease import session_key
 from watcher.io.stores import read_record
-from watcher.stages import adopt
-from watcher.stages import archive as archiving
+from watcher.stages import adopt, carrying
 from watcher.stages import promise as promises
 from watcher.stages.deleting import delete
 from watcher.stages.hop import Hop
+from watcher.stages.planning import plan
 from watcher.stages.validate import judge
 
 
@@ -111,7 +111,7 @@ class TestLostLedger:
         """Cleared away all but the plan: the session is the plan's."""
         session = bench.built(1)
         moved = bench.parts.ledger.move(session.id, Event.ARCHIVE)
-        promises.write(bench.parts, archiving._plan(bench.parts, judge(bench.parts, moved)))
+        promises.write(bench.parts, plan(bench.parts, judge(bench.parts, moved)))
         os.remove(beside(bench, session, "json"))
         forget(bench)
         assert 1 == await adopted(bench)
@@ -239,12 +239,58 @@ class TestOlderLedger:
         """Killed between the end of an archiving and its last step: cleared away, not redone."""
         session = bench.built(1)
         moved = bench.parts.ledger.move(session.id, Event.ARCHIVE)
-        promise = archiving._plan(bench.parts, judge(bench.parts, moved))
+        promise = plan(bench.parts, judge(bench.parts, moved))
         promises.write(bench.parts, promise)
-        promises.carry_out(bench.parts, promise)
+        carrying.carry_out(bench.parts, promise)
         bench.parts.ledger.end(session.id, Event.ARCHIVED, promise.sizes)
         assert 0 == await adopted(bench)
         assert [] == bench.tree("prearchive")
+
+    @pytest.mark.parametrize("text", [b"{}", b"\xff"])
+    async def test_a_garbled_plan_of_an_ended_session_stops_no_start(self, bench, text):
+        """It is said, and left where it is."""
+        session = bench.archived(1)
+        path = beside(bench, session, "plan.json")
+        files.make_folder(os.path.dirname(path))
+        files.swap(path, text)
+        assert 0 == await adopted(bench)
+        assert (["left"], text) == (
+            [each["outcome"] for each in bench.events("daemon.recovered")],
+            files.read(path),
+        )
+
+    @pytest.mark.parametrize("lost", [False, True], ids=["ledger", "no ledger"])
+    async def test_the_plan_of_a_try_that_was_given_up_is_taken_back(self, bench, lost):
+        """ERROR, its links made: no plan stays beside it, and no link in the archive."""
+        session = bench.built(1)
+        moved = bench.parts.ledger.move(session.id, Event.ARCHIVE)
+        promise = plan(bench.parts, judge(bench.parts, moved))
+        promises.write(bench.parts, promise)
+        (carry,) = promise.carries
+        target = os.path.join(bench.shelf(), carry.target)
+        os.makedirs(os.path.dirname(target))
+        os.link(os.path.join(bench.folder(session), carry.source), target)
+        bench.parts.ledger.move(session.id, Event.FAILED, error="whatever it was")
+        bench.parts.publish(session.id)
+        if lost:
+            forget(bench)
+        await adopted(bench)
+        assert Status.ERROR is bench.parts.ledger.session(session.id).status
+        assert ([], False) == (bench.tree(), os.path.exists(beside(bench, session, "plan.json")))
+
+    @pytest.mark.parametrize("lost", [False, True], ids=["ledger", "no ledger"])
+    async def test_the_plan_of_a_part_that_is_done_is_struck(self, bench, lost):
+        """Killed after a part went in, before its plan was struck: no plan stays beside it."""
+        session = bench.in_two_scans()
+        moved = bench.parts.ledger.move(session.id, Event.ARCHIVE)
+        promises.write(bench.parts, plan(bench.parts, judge(bench.parts, moved)))
+        bench.parts.ledger.move(session.id, Event.CONFLICTED, partly=False)
+        bench.parts.publish(session.id)
+        if lost:
+            forget(bench)
+        await adopted(bench)
+        assert Status.CONFLICT is bench.parts.ledger.session(session.id).status
+        assert not os.path.exists(beside(bench, session, "plan.json"))
 
     async def test_a_moving_session_is_found_in_both_places(self, bench):
         """Record in the old place, folder in the new one: one session, at its folder."""

@@ -5,13 +5,15 @@ import os
 from dataclasses import replace
 
 import pytest
+from filed import session as made
 
 from watcher.core.errors import DocumentError, RefusedError, StorageError
 from watcher.core.life import Event
-from watcher.core.model import Status
+from watcher.core.model import Finding, Severity, Status
 from watcher.io import files
-from watcher.stages import decide
+from watcher.stages import decide, history
 from watcher.stages.deleting import carry_scans
+from watcher.stages.rebuild import build
 from watcher.stages.recover import carry_on
 
 PERSON = {"who": "anna", "reason": "as the study says"}
@@ -73,6 +75,95 @@ class TestArchiving:
         (said,) = bench.events("session.decided")
         assert "as the study says" == said["reason"]
 
+    def test_a_forced_merge_binds_its_studies(self, bench):
+        """Kept with every study it held; a late file of it goes there by decision."""
+        bench.archived(1, project="MANUAL")
+        session = bench.built(2, study="1.2.4", project="MANUAL")
+        decide.archive_now(bench.parts, session.id, force=True, **PERSON)
+        (kept,) = decisions(bench)
+        assert (["MANUAL", "P1"], ["MANUAL", "P1"], ["1.2.4"], "DOE_JOHN") == tuple(
+            kept[word] for word in ("from", "to", "studies", "subject")
+        )
+        later = bench.filed(3, study="1.2.4", project="MANUAL")
+        assert (["decision"], "P1") == (
+            [each.get("by") for each in bench.events("file.filed")[-1:]],
+            later.label,
+        )
+
+    @pytest.mark.parametrize("policy", ["overwrite", "keep"])
+    def test_a_policy_is_recorded_with_what_it_settles(self, bench, policy):
+        """Two files with one identity: the decision says which stays, and binds nothing."""
+        session = bench.built(1, project="MANUAL")
+        bench.put("in1", 1, PatientComments="otherwise")
+        bench.file("in1", drop=replace(bench.drop, project="MANUAL"))
+        told = []
+        decide.archive_now(
+            bench.parts,
+            session.id,
+            **{policy: True},
+            **PERSON,
+            tell=lambda _, codes: told.append(codes),
+        )
+        (kept,) = decisions(bench)
+        assert (policy, ["duplicate-in-session"], None) == (
+            kept["policy"],
+            kept["passed"],
+            kept["from"],
+        )
+        assert [("duplicate-in-session",)] == told
+        assert [policy] == [
+            each.policy for each in bench.parts.ledger.session(session.id).decisions
+        ]
+
+    def test_both_policies_at_once_are_refused(self, bench):
+        """One or the other stays: nothing is built or recorded."""
+        session = bench.filed(1)
+        with pytest.raises(RefusedError, match="exclude each other"):
+            decide.archive_now(bench.parts, session.id, overwrite=True, keep=True)
+        assert session == bench.parts.ledger.session(session.id)
+
+    @pytest.mark.parametrize(
+        ("found", "options", "passed"),
+        [
+            ("Si", {}, ("study-uid-mismatch",)),
+            ("Si", {"policy": "keep"}, ("study-uid-mismatch", "instance-differs")),
+            ("i", {"force": False, "policy": "overwrite"}, ("instance-differs",)),
+            ("Si", {"force": False, "policy": "overwrite"}, ()),
+            ("i", {}, ()),
+            ("u", {"policy": "keep"}, ()),
+            ("Su", {}, ("study-uid-mismatch",)),
+            ("Pi", {"policy": "keep"}, ()),
+            ("w", {}, ()),
+        ],
+    )
+    def test_what_is_overridden(self, found, options, passed):
+        """Force is for the session, a policy for files; nothing where the session stays held."""
+        kinds = {
+            "S": ("study-uid-mismatch", Severity.CONFLICT, "session"),
+            "P": ("no-project", Severity.FAIL, "session"),
+            "i": ("instance-differs", Severity.CONFLICT, "scan 1"),
+            "u": ("unreadable-file", Severity.FAIL, "scan 2"),
+            "w": ("label-shared", Severity.WARN, "session"),
+        }
+        findings = [
+            Finding(code, (), severity, "", scope)
+            for code, severity, scope in (kinds[each] for each in found)
+        ]
+        assert passed == decide.overridden(made(findings=tuple(findings)), **options)
+
+    def test_what_can_go_in_goes_in(self, bench):
+        """One scan is held: without any option the other is archived, and CONFLICT stays."""
+        session = bench.built(1, project="MANUAL")
+        bench.put("in1", 1, PatientComments="otherwise")
+        bench.put("in2", 2, series="2", SeriesNumber=2)
+        bench.file("in1", "in2", drop=replace(bench.drop, project="MANUAL"))
+        done = decide.archive_now(bench.parts, session.id)
+        assert (Status.CONFLICT, 1) == (
+            done.status,
+            bench.parts.registry.shelf("MANUAL", "P1").scans,
+        )
+        assert Status.CONFLICT is decide.archive_now(bench.parts, session.id).status
+
     def test_no_force_passes_a_fail(self, bench):
         """An Unassigned session stays in CONFLICT, and no decision is recorded."""
         session = bench.built(1, project=None)
@@ -99,6 +190,36 @@ class TestRelocating:
         assert done == bench.parts.ledger.session(session.id)
         later = bench.filed(2, project=None)
         assert session.id == later.id
+
+    def test_every_study_of_a_mixed_session_follows(self, bench):
+        """A session of two studies is relabelled: late files of either go with it."""
+        drop = replace(bench.drop, layout=("{session}",))
+        for number, study in enumerate(("1.2.3", "1.2.4")):
+            bench.put(f"L/{number}", number, study=study)
+        first, second = bench.file("L/0", "L/1", drop=drop)
+        assert first.session == second.session
+        session = build(bench.parts, first.session, Event.IDLE)
+        relocate(bench, session, label="L2")
+        for number, study in enumerate(("1.2.3", "1.2.4"), 2):
+            bench.put(f"L/{number}", number, study=study)
+        assert {session.id} == {each.session for each in bench.file("L/2", "L/3", drop=drop)}
+
+    def test_every_record_of_a_subject_s_change_has_it(self, bench):
+        """LABEL.json, decisions.jsonl and, once archived, the session's own log: who, when, why."""
+        session = bench.built(1, project="MANUAL")
+        to = {"project": "MANUAL", "subject": "S2"}
+        decide.relocate(bench.parts, session.id, label="P1", command="relabel", **PERSON, **to)
+        record = json.loads(
+            files.read(bench.parts.storage.beside(bench.parts.ledger.session(session.id), "json"))
+        )
+        decide.archive_now(bench.parts, session.id)
+        own = json.loads(files.read(f"{bench.shelf(project='MANUAL')}/logs/events.jsonl"))
+        (kept,) = decisions(bench)
+        for (each,) in (record["decisions"], own["decisions"], [kept]):
+            assert ("anna", "relabel", PERSON["reason"], "S2") == tuple(
+                each[word] for word in ("who", "command", "reason", "subject")
+            )
+        assert kept["timestamp"] == own["decisions"][0]["when"]
 
     def test_another_subject_stays_in_its_folder(self, bench):
         """Only the subject changes: the folder is the same, the documents are written anew."""
@@ -146,7 +267,7 @@ class TestDeleting:
         done = decide.delete(bench.parts, session.id, **PERSON)
         assert Status.DELETED is done.status
         assert [] == bench.tree("prearchive")
-        assert before + 1 == len(bench.tree("history"))
+        assert before + 2 == len(bench.tree("history"))  # decisions.jsonl and reason.json
         assert ["delete"] == [each["command"] for each in decisions(bench)]
 
     def test_files_in_hand_refuse_it(self, bench):
@@ -187,14 +308,22 @@ class TestDeleting:
         decide.archive_now(bench.parts, session.id)
         assert [] == bench.tree("prearchive")
 
-    @pytest.mark.parametrize(("scans", "why"), [(["7"], "no scan 7"), (["1", "2"], "all of it")])
-    def test_a_choice_that_makes_no_sense_is_refused(self, bench, scans, why):
-        """A scan that is not there, or all of them: nothing changes."""
+    def test_a_scan_that_is_not_there_is_refused(self, bench):
+        """Nothing changes."""
         bench.filed(1)
         session = build_two(bench)
-        with pytest.raises(RefusedError, match=why):
-            decide.delete_scans(bench.parts, session.id, scans, **PERSON)
+        with pytest.raises(RefusedError, match="no scan 7"):
+            decide.delete_scans(bench.parts, session.id, ["7"], **PERSON)
         assert session == bench.parts.ledger.session(session.id)
+
+    def test_all_scans_are_the_whole_session(self, bench):
+        """As after a merge in part, whose finding names the one scan that is left."""
+        bench.filed(1)
+        session = build_two(bench)
+        done = decide.delete_scans(bench.parts, session.id, ["1", "2"], **PERSON)
+        assert (Status.DELETED, []) == (done.status, bench.tree("prearchive"))
+        (entry,) = history.entries(bench.parts)
+        assert ("deleted", session.id) == (entry.kind, entry.stamp)
 
     def test_files_in_hand_refuse_some_scans_too(self, bench):
         """The promise is taken back with the refusal."""

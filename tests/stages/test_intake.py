@@ -2,6 +2,7 @@
 
 import errno
 import os
+import sys
 from dataclasses import replace
 
 import anyio
@@ -67,6 +68,27 @@ async def test_a_batch_is_bounded(bench, workers):
     assert [[b"0"], [b"1", b"2"], [b"3"], []] == chosen
 
 
+async def test_readers_that_can_not_be_started_are_said_once(bench, workers):
+    """One error for all files that wait for them, and one word when they start again."""
+    intake = bench.intake(workers)
+    for name in "abc":
+        make_dicom(bench.path(name), sop=f"1.2.3.9.{ord(name)}")
+    kept, sys.executable = sys.executable, bench.path("none")
+    try:
+        await until(intake, lambda: bench.events("reader.unavailable"))
+        await intake.drain()
+    finally:
+        sys.executable = kept
+    (said,) = bench.events("reader.unavailable")
+    assert ("readers", "watcher check") == (said["key"], said["hint"])
+    assert "can't be started" in said["error"]
+    assert {"debug"} == {each["level"] for each in bench.events("file.waiting")}
+    make_dicom(bench.path("d"))
+    intake.hint(b"d")
+    await until(intake, lambda: intake.tally.filed)
+    assert 1 == len(bench.events("reader.available"))
+
+
 async def test_a_growing_file_is_not_taken(bench, workers):
     """While a file changes between looks it is not read."""
     intake = bench.intake(workers)
@@ -122,6 +144,7 @@ async def test_a_torn_file_holds_and_is_said_stuck_once(bench, workers):
     await until(intake, lambda: bench.events("file.stuck"))
     (stuck,) = bench.events("file.stuck")
     assert "torn" == stuck["code"]
+    assert f"watcher explain {bench.path('a')}" == stuck["hint"]
     assert set() == intake.settler.holding_folders()
     os.unlink(path)
     intake.hint(None)

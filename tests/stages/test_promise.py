@@ -1,30 +1,27 @@
-"""The plan of an archiving: each step can be repeated, taken back before the first swap."""
+"""The plan of an archiving as a file beside the session."""
 
+import gzip
+import json
 import os
 from dataclasses import replace
 
 import pytest
 
-from watcher.core.errors import DocumentError, StorageError
+from watcher.core.errors import DocumentError
 from watcher.core.life import Event
-from watcher.core.model import Status
+from watcher.core.model import Entry
+from watcher.dicom import catalog
 from watcher.io import files
-from watcher.stages import archive as archiving
+from watcher.stages import planning
 from watcher.stages import promise as promises
-from watcher.stages.parts import Stopped
-from watcher.stages.promise import OutdatedError
+from watcher.stages.documents import Next
+from watcher.stages.promise import Retire, Swap
 from watcher.stages.validate import judge
-
-
-@pytest.fixture
-def planned(bench):
-    """The plan of a new session of two files, written down."""
-    return plan(bench, bench.built(1, 2))
 
 
 def plan(bench, session):
     session = bench.parts.ledger.move(session.id, Event.ARCHIVE)
-    promise = archiving._plan(bench.parts, judge(bench.parts, session))
+    promise = planning.plan(bench.parts, judge(bench.parts, session))
     promises.write(bench.parts, promise)
     return promise
 
@@ -33,185 +30,84 @@ def beside(bench, promise):
     return bench.parts.storage.beside(promise.session, "plan.json")
 
 
-def target(bench, promise, number=0):
-    return os.path.join(bench.shelf(), promise.carries[number].target)
-
-
-def source(bench, promise, number=0):
-    return os.path.join(bench.folder(promise.session), promise.carries[number].source)
+def read(bench, promise):
+    return promises.read(beside(bench, promise))
 
 
 class TestWriting:
-    """The plan as a file."""
+    """What a restart reads is what was planned."""
 
-    def test_it_is_read_as_it_was_written(self, bench, planned):
-        """What a restart reads is the plan that was made, whole."""
-        assert planned == promises.read(beside(bench, planned))
+    def test_a_new_label(self, bench):
+        """Files, documents, sizes: the plan is read as it was written."""
+        promise = plan(bench, bench.built(1, 2))
+        assert promise == read(bench, promise)
+
+    def test_a_part(self, bench):
+        """What stays, with its findings and its XML."""
+        promise = plan(bench, bench.in_two_scans())
+        found = read(bench, promise)
+        assert (promise.remains, 2) == (found.remains, found.remains.files)
+        assert promise.carries == found.carries
+
+    def test_what_leaves(self, bench):
+        """Strays, files kept out and replaced ones, with where they go and why."""
+        bench.archived(1)
+        session = bench.built(2)
+        files.swap(f"{bench.folder(session)}/SCANS/{os.fsdecode(bytes([255]))}.txt", b"x")
+        promise = plan(bench, session)
+        retires = (Retire("SCANS/1/DICOM/a", "P1/P1/20260101_000000000/a"),)
+        promise = replace(promise, retires=retires, replaced=1)
+        promises.write(bench.parts, promise)
+        found = read(bench, promise)
+        assert (promise.asides, retires, 1) == (found.asides, found.retires, found.replaced)
+        assert ["stray-file"] == [aside.because for aside in found.asides]
 
     @pytest.mark.parametrize("text", [b"", b"{}", b"[]", b'{"session": 3}', b"\xff"])
-    def test_a_plan_that_is_none_is_refused(self, bench, planned, text):
+    def test_a_plan_that_is_none_is_refused(self, bench, text):
         """A file that holds no plan is a DocumentError, never an empty plan."""
-        files.swap(beside(bench, planned), text)
+        promise = plan(bench, bench.built(1))
+        files.swap(beside(bench, promise), text)
         with pytest.raises(DocumentError):
-            promises.read(beside(bench, planned))
+            read(bench, promise)
 
 
-class TestCarryingOut:
-    """Forward."""
+class TestDocuments:
+    """The next contents of a document."""
 
-    def test_every_step_can_be_repeated(self, bench, planned):
-        """Carried out twice it ends as carried out once."""
-        promises.carry_out(bench.parts, planned)
-        before = bench.tree()
-        promises.carry_out(bench.parts, planned)
-        assert before == bench.tree()
-        assert 4 == len([path for path in before if "arc001" in path])
+    def test_a_catalog_that_grows_is_not_written_down_again(self, bench):
+        """Its plan names the entries that come, and gives the very text that was planned."""
+        bench.archived(1)
+        promise = plan(bench, bench.built(2))
+        (told,) = [each for each in json.loads(_text(bench, promise))["swaps"] if each["path"]]
+        (swap,) = [each for each in read(bench, promise).swaps if each.path]
+        assert ("", 1) == (told["text"], len(swap.adds))
+        old = files.read(os.path.join(bench.shelf(), swap.path))
+        assert swap.after == promises.digest_of(swap.data(old))
+        assert 2 == len(catalog.read(swap.data(old))[1])
 
-    def test_files_come_before_documents(self, bench, planned):
-        """Stopped between two files no document lists any of them yet."""
-        os.remove(source(bench, planned, 1))
-        with pytest.raises(StorageError):
-            promises.carry_out(bench.parts, planned)
-        assert os.path.exists(target(bench, planned))
-        assert [] == [path for path in bench.tree() if path.endswith(".xml")]
-        assert not promises.is_begun(bench.parts, planned)
+    def test_replaced_entries_too(self, bench):
+        """By the URI that they replace."""
+        entry = Entry("new.dcm", "1.2", "a" * 32, 5)
+        grown = {"c.xml": Next(b"new", replaces={"old.dcm": entry})}
+        (swap, _) = promises.swaps_of({"c.xml": b"old"}, {}, grown, (None, b"x"))
+        promise = replace(plan(bench, bench.built(1)), swaps=(swap,))
+        promises.write(bench.parts, promise)
+        assert replace(swap, text="") == read(bench, promise).swaps[0]
 
-    def test_a_copy_that_is_there_needs_no_source(self, bench, planned):
-        """A file that was carried and cleared away already is done."""
-        promises.carry_out(bench.parts, planned)
-        promises.clear_away(bench.parts, planned)
-        promises.carry_out(bench.parts, planned)
-        assert promises.is_begun(bench.parts, planned)
+    def test_a_new_one_is_there_whole(self):
+        """Nothing is merged into what is not there."""
+        entry = Entry("new.dcm", "1.2", "a" * 32, 5)
+        new = {"c.xml": Next(b"new", (entry,))}
+        (swap, xml) = promises.swaps_of({}, {}, new, (None, b"x"))
+        assert (b"new", (), "") == (swap.data(None), swap.adds, swap.before)
+        assert ("", b"x") == (xml.path, xml.data(None))
 
-    def test_the_same_bytes_under_the_name_are_the_file(self, bench, planned):
-        """A name taken by a copy of the file itself is as good as a link."""
-        path = target(bench, planned)
-        os.makedirs(os.path.dirname(path))
-        with open(path, "wb") as file:
-            file.write(files.read(source(bench, planned)))
-        promises.carry_out(bench.parts, planned)
-        assert promises.is_begun(bench.parts, planned)
-
-    def test_other_bytes_under_the_name_outdate_the_plan(self, bench, planned):
-        """A name taken by other content: a new plan, and nothing is overwritten."""
-        path = target(bench, planned)
-        os.makedirs(os.path.dirname(path))
-        with open(path, "wb") as file:
-            file.write(b"other")
-        with pytest.raises(OutdatedError):
-            promises.carry_out(bench.parts, planned)
-        assert b"other" == files.read(path)
-
-    def test_a_document_that_changed_outdates_the_plan(self, bench, planned):
-        """The archived session's XML is another than when the plan was made: nothing is done."""
-        os.makedirs(os.path.dirname(bench.shelf()))
-        with open(f"{bench.shelf()}.xml", "wb") as file:
-            file.write(b"<another/>")
-        with pytest.raises(OutdatedError):
-            promises.carry_out(bench.parts, planned)
-        assert ["P1/arc001/P1.xml"] == bench.tree()
-
-    def test_it_stops_between_two_steps(self, bench, planned):
-        """When the program is ending the plan stands still, to be carried on."""
-        bench.parts.stopping.set()
-        with pytest.raises(Stopped):
-            promises.carry_out(bench.parts, planned)
-        assert os.path.exists(beside(bench, planned))
+    def test_a_zipped_name_is_zipped(self):
+        """The same bytes each time, so that a restart knows them again."""
+        swap = Swap("c.xml.gz", "", "", "text")
+        assert b"text" == gzip.decompress(swap.data(None))
+        assert swap.data(None) == swap.data(b"whatever was there")
 
 
-class TestTakingBack:
-    """Back, before the first swap."""
-
-    def test_nothing_of_it_is_left(self, bench, planned):
-        """Links, the folders made for them and the plan are gone; the session is as it was."""
-        before = set(bench.tree("prearchive"))
-        os.remove(source(bench, planned, 1))
-        with pytest.raises(StorageError):
-            promises.carry_out(bench.parts, planned)
-        promises.take_back(bench.parts, planned)
-        assert [] == bench.tree()
-        assert not os.path.lexists(os.path.dirname(bench.shelf()))
-        assert before - set(bench.tree("prearchive")) == {
-            os.path.relpath(path, bench.parts.storage.path("prearchive"))
-            for path in (source(bench, planned, 1), beside(bench, planned))
-        }
-
-    def test_a_copy_is_taken_back_too(self, bench, planned):
-        """A copy made where no link was possible has the plan's bytes, and goes."""
-        path = target(bench, planned)
-        os.makedirs(os.path.dirname(path))
-        with open(path, "wb") as file:
-            file.write(files.read(source(bench, planned)))
-        promises.take_back(bench.parts, planned)
-        assert [] == bench.tree()
-
-    def test_what_it_did_not_put_there_stays(self, bench, planned):
-        """Other content under a planned name, and other files beside, are not ours to remove."""
-        path = target(bench, planned)
-        os.makedirs(os.path.dirname(path))
-        for name in (path, f"{path}.other"):
-            with open(name, "wb") as file:
-                file.write(b"other")
-        promises.take_back(bench.parts, planned)
-        assert 2 == len(bench.tree())
-
-    def test_the_only_copy_is_never_removed(self, bench, planned):
-        """A file whose source is gone is not taken out of the archive."""
-        path = target(bench, planned)
-        os.makedirs(os.path.dirname(path))
-        os.rename(source(bench, planned), path)
-        promises.take_back(bench.parts, planned)
-        assert os.path.exists(path)
-
-
-class TestClearingAway:
-    """The prearchive folder afterwards."""
-
-    def test_what_the_plan_does_not_name_stays(self, bench, planned):
-        """A file nobody planned for is not removed with the session."""
-        extra = os.path.join(bench.folder(planned.session), "SCANS", "1", "note.txt")
-        with open(extra, "wb"):
-            pass
-        promises.carry_out(bench.parts, planned)
-        promises.clear_away(bench.parts, planned)
-        promises.strike(bench.parts, planned.session)
-        assert os.path.exists(extra)
-        assert [os.path.relpath(extra, bench.parts.storage.path("prearchive"))] == bench.tree(
-            "prearchive"
-        )
-
-    def test_a_source_goes_only_when_its_target_is_there(self, bench, planned):
-        """A file that did not arrive is not removed from where it came."""
-        promises.carry_out(bench.parts, planned)
-        os.remove(target(bench, planned))
-        promises.clear_away(bench.parts, planned)
-        assert [True, False] == [os.path.exists(source(bench, planned, n)) for n in (0, 1)]
-
-    def test_the_folders_that_only_it_held_go(self, bench, planned):
-        """Timestamp and project folders are removed with the last session in them."""
-        promises.carry_out(bench.parts, planned)
-        promises.clear_away(bench.parts, planned)
-        promises.strike(bench.parts, planned.session)
-        prearchive = bench.parts.storage.path("prearchive")
-        assert not os.path.exists(os.path.join(prearchive, "P1"))
-
-
-class TestBegun:
-    """Whether a plan is carried forward."""
-
-    def test_a_plan_that_changes_no_document_is_begun(self, bench, planned):
-        """An identical resend swaps nothing, and is carried forward, never back."""
-        nothing = replace(
-            planned, swaps=tuple(replace(each, before=each.after) for each in planned.swaps)
-        )
-        assert promises.is_begun(bench.parts, nothing)
-
-    def test_one_swapped_document_is_enough(self, bench, planned):
-        """With the first catalog in place the archiving is carried forward."""
-        first = planned.swaps[0]
-        assert not promises.is_begun(bench.parts, planned)
-        path = os.path.join(bench.shelf(), first.path)
-        os.makedirs(os.path.dirname(path))
-        files.swap(path, first.text.encode())
-        assert promises.is_begun(bench.parts, planned)
-        assert Status.ARCHIVING is bench.parts.ledger.session(planned.session.id).status
+def _text(bench, promise):
+    return files.read(beside(bench, promise))

@@ -9,7 +9,8 @@ from makers import CT, MR
 
 from watcher.core.errors import MissingPlaceError, StorageError
 from watcher.core.model import Refusal, RefusalCode
-from watcher.io import files
+from watcher.io import files, tables
+from watcher.stages import requeue
 from watcher.stages.archive import archive
 from watcher.stages.quarantine import put_aside, supersede
 
@@ -45,6 +46,18 @@ def held(bench, entry):
 class TestPuttingAside:
     """One refused file."""
 
+    def test_one_that_a_start_found_half_made_waits_for_nobody(self, bench):
+        """Killed before its reason was written: once it is a shared entry, nothing is open."""
+        aside(bench, "d/a", TEXT)
+        (entry,) = entries(bench)
+        os.remove(os.path.join(bench.parts.storage.path("quarantine"), entry.place, "reason.json"))
+        with bench.parts.ledger.write() as tx:
+            tx.execute(tables.quarantine.delete())
+        requeue.index(bench.parts)
+        assert [f"quarantine/{entry.id}"] == list(bench.parts.conditions.open())
+        aside(bench, "d/a", TEXT)
+        assert ({}, 1) == (bench.parts.conditions.open(), len(entries(bench)))
+
     def test_it_is_moved_with_its_reason(self, bench):
         """The file leaves the drop unchanged; reason.json says why and where it came from."""
         assert aside(bench, "d/a", MISSING, b"bytes") is None
@@ -57,7 +70,7 @@ class TestPuttingAside:
         assert [] == os.listdir(bench.path("d"))
         assert {} == bench.parts.receiving.taken("mri")
         assert ["missing-uid"] == [each["code"] for each in bench.events("file.quarantined")]
-        assert bench.parts.conditions.is_raised(f"quarantine/{entry.id}")
+        assert f"quarantine/{entry.id}" in bench.parts.conditions.open()
 
     def test_a_kept_source_stays(self, bench):
         """With `after = "keep"` the source stays, and is known as taken."""

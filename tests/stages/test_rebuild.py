@@ -77,6 +77,49 @@ class TestBuilding:
         names = set(os.listdir(os.path.join(base, "SCANS/1/DICOM")))
         assert {"stray", row.place.name, "scan_1_catalog.xml"} == names
 
+    def test_a_stray_under_the_name_a_file_is_given(self, bench):
+        """A file that is moved to its scan finds its name taken: both are kept."""
+        bench.filed(1, 2)
+        session = bench.filed(3, series="2")
+        names = [each.place.name for each in bench.parts.ledger.instances(session.id)]
+        folder = f"{bench.folder(session)}/SCANS/1-CT2/DICOM"
+        files.make_folder(folder)
+        for name in names:
+            files.swap(f"{folder}/{name}", b"stray")
+        session = build(bench.parts, session.id, Event.IDLE)
+        (row,) = [r for r in bench.parts.ledger.instances(session.id) if r.place.scan == "1-CT2"]
+        assert row.digest == files.digest(f"{bench.folder(session)}/{row.place.path}")
+        assert (3, "stray-file" in {each.code for each in session.findings}) == (
+            sum(files.read(f"{folder}/{name}") == b"stray" for name in names),
+            True,
+        )
+
+    def test_a_lost_file_is_not_moved(self, bench):
+        """One that is gone when its scan gets its name: told as unreadable, the others move."""
+        bench.filed(1)
+        session = bench.filed(2, 3, series="2")
+        (row, _) = [
+            r for r in bench.parts.ledger.instances(session.id) if r.header.series.endswith(".2")
+        ]
+        os.remove(f"{bench.folder(session)}/{row.place.path}")
+        session = build(bench.parts, session.id, Event.IDLE)
+        (finding,) = [each for each in session.findings if each.code == "unreadable-file"]
+        assert ("scan 1-CT2", [row.place.path]) == (finding.scope, finding.incoming["files"])
+
+    def test_a_link_of_an_earlier_try_is_the_file(self, bench):
+        """Cut off between linking and recording: the name is kept."""
+        bench.filed(1)
+        session = bench.filed(3, series="2")
+        (row,) = [
+            r for r in bench.parts.ledger.instances(session.id) if r.header.series.endswith(".2")
+        ]
+        base = bench.folder(session)
+        files.make_folder(f"{base}/SCANS/1-CT2/DICOM")
+        os.link(f"{base}/{row.place.path}", f"{base}/SCANS/1-CT2/DICOM/{row.place.name}")
+        build(bench.parts, session.id, Event.IDLE)
+        names = {each.place.name for each in bench.parts.ledger.instances(session.id)}
+        assert row.place.name in names
+
     def test_an_unchanged_catalog_is_not_written_again(self, bench):
         """A second build of the same files leaves the catalog's inode alone."""
         session = bench.built(1)

@@ -8,14 +8,17 @@ import pytest
 
 from watcher.core.errors import StorageError
 from watcher.core.life import Event
-from watcher.core.model import Status
+from watcher.core.model import Decision, Status
 from watcher.core.policy import Identify, Project, Projects
-from watcher.io import files, reader
+from watcher.io import files, reader, tables
+from watcher.stages.decide import archive_now
 from watcher.stages.filing import Filer
 from watcher.stages.hands import settle_hands
 from watcher.stages.hop import Hop
 from watcher.stages.recover import carry_on, recover, reidentify
 from watcher.stages.sessions import fail
+
+DECISION = Decision(1.0, "anna", "delete", "phantom")
 
 
 async def examine(requests):
@@ -67,11 +70,13 @@ class TestCarryingOn:
     async def test_a_deletion_is_finished(self, bench):
         """DELETING: everything is in the history."""
         session = bench.built(1)
-        bench.parts.ledger.move(session.id, Event.DELETE)
+        bench.parts.ledger.move(session.id, Event.DELETE, decisions=(DECISION,))
         await started(bench)
         assert Status.DELETED is status(bench, session)
         assert [] == bench.tree("prearchive")
-        assert 4 == len(bench.tree("history"))
+        kept = bench.tree("history")
+        assert 1 == sum(path.endswith(".dcm") for path in kept)
+        assert {"decisions.jsonl"} < set(kept)
 
     async def test_a_held_session_is_left_to_its_holder(self, bench):
         """A command is at work on it: it is not touched."""
@@ -95,7 +100,7 @@ class TestCarryingOn:
     async def test_a_stop_ends_it(self, bench):
         """Asked to end while it carries on, the start leaves the rest to the next one."""
         session = bench.built(1)
-        bench.parts.ledger.move(session.id, Event.DELETE)
+        bench.parts.ledger.move(session.id, Event.DELETE, decisions=(DECISION,))
         bench.parts.stopping.set()
         await started(bench)
         assert Status.DELETING is status(bench, session)
@@ -186,12 +191,26 @@ class TestBindings:
     async def test_they_are_read_from_the_history(self, bench):
         """Later files of a moved study follow again; a torn last line hinders nobody."""
         line = {"from": [None, "P1"], "to": ["MANUAL", "L2"], "study": "1.2.3", "subject": "S2"}
+        line["studies"] = ["1.2.3", "1.2.5"]
         other = {"from": None, "to": None, "study": "1.2.4", "subject": ""}
         for each in (json.dumps(line), json.dumps(other), '{"from": [nu'):
             files.append_line(bench.parts.storage.decisions, each)
         await started(bench)
-        session = bench.filed(1, project=None)
-        assert ("MANUAL", "L2", "S2") == (session.project, session.label, session.subject)
+        for study in ("1.2.3", "1.2.5"):
+            session = bench.filed(1, project=None, study=study)
+            assert ("MANUAL", "L2", "S2") == (session.project, session.label, session.subject)
+
+    async def test_a_forced_merge_needs_no_second_decision(self, bench):
+        """The whole ledger is lost: late files of the forced study are archived without a word."""
+        bench.archived(1)
+        session = bench.built(2, study="1.2.4")
+        archive_now(bench.parts, session.id, force=True, who="anna", reason="one examination")
+        with bench.parts.ledger.write() as tx:
+            for table in reversed(tables.metadata.sorted_tables):
+                tx.execute(table.delete())
+        await started(bench)
+        assert Status.ARCHIVED is bench.archived(3, study="1.2.4").status
+        assert "decision" == bench.events("file.filed")[-1]["by"]
 
 
 class TestReidentify:

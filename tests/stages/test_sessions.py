@@ -117,3 +117,25 @@ async def test_sessions_that_wait_for_a_person_are_left(bench, stage):
     await stage.round(idle=True)
     await stage.round(idle=True)
     assert (Status.READY, Status.CONFLICT) == (status(bench, manual), status(bench, nobody))
+
+
+async def test_the_part_that_can_go_in_goes_by_itself(bench, stage):
+    """A session in CONFLICT whose other scan can go in: once, and then it is left."""
+    session = bench.in_two_scans()
+    await stage.round(idle=True)
+    assert 1 == len(bench.parts.ledger.instances(session.id)) - 1
+    found = bench.parts.ledger.session(session.id)
+    assert (Status.CONFLICT, False) == (found.status, found.partly)
+    bench.said.clear()
+    await stage.round(idle=True)
+    assert [] == bench.events("session.merged")
+
+
+async def test_no_part_of_what_a_person_archives_goes_by_itself(bench, stage):
+    """A project that archives by hand: the part waits with the rest."""
+    bench.filed(1, project="MANUAL")
+    bench.again(1, project="MANUAL")
+    session = bench.filed(2, series="2", SeriesNumber=2, project="MANUAL")
+    await stage.round(idle=True)
+    assert bench.parts.ledger.session(session.id).partly
+    assert [] == bench.tree()

@@ -1,7 +1,10 @@
 """The ledger's index of archived sessions."""
 
 import os
+import re
 import shutil
+
+import pytest
 
 from watcher.io import files
 from watcher.stages.shelves import archive_index
@@ -82,3 +85,15 @@ def test_what_is_no_archived_session_is_passed_over(bench):
     with open(f"{base}/P1/arc001/.half.xml", "wb"):
         pass
     assert 0 == archive_index(bench.parts)
+
+
+@pytest.mark.parametrize("number", ["9" * 18, "9" * 30, "9" * 5000, "-5", "\u0663"])
+def test_no_number_in_a_document_stops_an_index(bench, number):
+    """Counts of any length, by the dozen, or none at all: the index is made, within its bounds."""
+    bench.archived(1)
+    path = f"{bench.shelf()}.xml"
+    (file,) = re.findall(rb"<xnat:file [^>]*/>", files.read(path))
+    wrong = file.replace(b'file_size="1064"', f'file_size="{number}"'.encode())
+    files.swap(path, files.read(path).replace(file, wrong * 12))
+    assert 1 == archive_index(bench.parts)
+    assert 0 <= shelf(bench).bytes < 1 << 63

@@ -19,10 +19,11 @@ from watcher.io import files
 from watcher.io.lease import session_key
 from watcher.io.stores import read_record
 from watcher.stages import promise as promises
-from watcher.stages import reading
+from watcher.stages import reading, withdrawing
 from watcher.stages.deleting import drop_moment
 from watcher.stages.hop import Hop
 from watcher.stages.parts import Parts
+from watcher.stages.withdrawing import freshness
 
 Examine = Callable[[Sequence[dict[str, Any]]], Awaitable[list[dict[str, Any]]]]
 BATCH = 64  # files read in one question
@@ -47,13 +48,17 @@ class Found:
         """Its folder."""
         return os.path.join(self.moment, self.label)
 
+    @property
+    def plan(self) -> str:
+        """Where the plan of an archiving is, if there is one."""
+        return f"{self.folder}.plan.json"
+
     def record(self) -> Session | None:
         """What `LABEL.json`, or else the plan beside it, says."""
         if os.path.lexists(f"{self.folder}.json"):
             return read_record(f"{self.folder}.json")
-        plan = f"{self.folder}.plan.json"
         try:
-            return promises.read(plan).session if os.path.lexists(plan) else None
+            return promises.read(self.plan).session if os.path.lexists(self.plan) else None
         except DocumentError:  # what it planned is lost; the folder tells the rest
             return None
 
@@ -75,21 +80,16 @@ def _strangers(parts: Parts) -> Iterator[tuple[Found, Session | None]]:
         places.setdefault(found.id, []).append(found)
     for wanted, several in sorted(places.items()):
         records = [record for each in several if (record := each.record())]
-        record = max(records, key=_freshness, default=None)
+        record = max(records, key=freshness, default=None)
         # a session that was being moved has its record in one place and its folder in another
         with_folder = [each for each in several if os.path.isdir(each.folder)]
         found = (with_folder or several)[0]
+        withdrawing.withdraw(parts, wanted, record, found.plan)
         if not _agrees(parts, known.get(wanted), record, found):
             yield found, record
     for gone in known.keys() - places.keys():
         if known[gone].status not in ENDED:
             parts.ledger.forget(gone)
-
-
-def _freshness(record: Session) -> tuple[int, bool]:
-    """Of two records as new, the one that still knows where the session moves from."""
-    target = record.target[:2] if record.target else None
-    return record.revision, target not in {None, (record.project, record.label)}
 
 
 def _agrees(parts: Parts, known: Session | None, record: Session | None, found: Found) -> bool:
@@ -115,10 +115,8 @@ def _agrees(parts: Parts, known: Session | None, record: Session | None, found: 
 
 def _finish_ended(parts: Parts, known: Session, found: Found) -> None:
     """Archived, but the plan was not struck any more; deleted, but folders were left."""
-    plan = f"{found.folder}.plan.json"
-    if os.path.lexists(plan) and parts.storage.is_there("archive"):
-        promises.clear_away(parts, promises.read(plan))
-        promises.strike(parts, known)
+    if os.path.lexists(found.plan) and parts.storage.is_there("archive"):
+        withdrawing.finish(parts, known, found.plan)
     elif known.status is Status.DELETED and files.remove_empty_below(found.folder):
         drop_moment(parts, found.moment)
 
@@ -159,7 +157,7 @@ def _sweep(parts: Parts, moment: str, names: Sequence[str]) -> None:
 
 
 def _label(name: str) -> str:
-    for ending in (".plan.json", ".delete.json", ".json", ".xml"):
+    for ending in (".plan.json", ".delete.json", ".split.json", ".json", ".xml"):
         if name.endswith(ending):
             return name.removesuffix(ending)
     return name

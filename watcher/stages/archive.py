@@ -1,70 +1,79 @@
-"""A READY session goes into the archive: validated again, planned, carried out, cleared away."""
+"""A session goes into the archive: validated again, planned, carried out, cleared away.
+
+What findings hold stays in the prearchive, and the session with it, in CONFLICT; the rest goes in.
+"""
 
 import json
 import os
-from collections.abc import Mapping
+from contextlib import suppress
+from typing import Final
 
-from watcher.core import life, names
-from watcher.core.check import merged_type, verdict
-from watcher.core.errors import DocumentError
-from watcher.core.model import ArchivedResource, Scan, Session, Status
-from watcher.core.plan import Add, Merge, OtherClass
-from watcher.core.scans import studies
-from watcher.dicom import catalog, document
+from watcher.core import life
+from watcher.core.errors import DocumentError, OutsideError
+from watcher.core.model import Place, Session, Status
 from watcher.io import files
+from watcher.stages import carrying, history, withdrawing
 from watcher.stages import promise as promises
 from watcher.stages.decided import note_all, told
-from watcher.stages.parts import Parts, iso
-from watcher.stages.promise import Carry, Drop, OutdatedError, Promise
-from watcher.stages.quarantine import note_other_classes
-from watcher.stages.rebuild import whole_catalog
+from watcher.stages.parts import Parts
+from watcher.stages.planning import CATALOG, KEPT, REPLACED, plan
+from watcher.stages.promise import OutdatedError, Promise, Remains
+from watcher.stages.quarantine import note_asides
 from watcher.stages.shelves import shelve
-from watcher.stages.validate import Judged, experiment, judge, readable
+from watcher.stages.validate import Judged, judge, readable
 
-TRIES = 3  # plans made anew when the archive changes under them
+TRIES: Final = 3  # plans made anew when the archive changes under them
 
 
 def archive(parts: Parts, session_id: str) -> Session | None:
-    """Archive one session that may be; gives it as it ended, or None where files came meanwhile.
+    """Archive what may be of one session; gives it as it ended, or None where files came meanwhile.
 
-    The caller holds the leases on the session and its destination. StorageError where the machine
-    could not for now: before the first swap the session is READY again, after it it is carried
-    forward at the next try.
+    ARCHIVED; or CONFLICT, with what findings hold. The caller holds the leases on the session and
+    its destination. StorageError where the machine could not for now: before the first swap the
+    session is as it was, after it it is carried forward at the next try.
     """
     started = parts.clock.monotonic()
     before = parts.ledger.session(session_id)
     if life.may(before.status, life.Event.ARCHIVE):  # else it may be under way
-        files.remove(parts.storage.beside(before, "plan.json"))  # of a try that was given up
+        _abandon(parts, before)
     session = parts.ledger.move(session_id, life.Event.ARCHIVE)
     if session is None:
         return None
     parts.publish(session_id)
     try:
         return _try(parts, session, started)
-    except DocumentError as error:
-        return _fail(parts, session, readable(error))
+    except (DocumentError, OutsideError) as error:
+        return _give_up(parts, session, readable(error))
     except Exception:
         take_up(parts, session)
         raise
 
 
+def _abandon(parts: Parts, session: Session) -> None:
+    """The plan of a try that was given up; one that can't be read tells nothing to take back."""
+    try:
+        withdrawing.abandon(parts, session)
+    except DocumentError:
+        files.remove(parts.storage.beside(session, "plan.json"))
+
+
 def _try(parts: Parts, session: Session, started: float) -> Session:
     for _ in range(TRIES):
         judged = judge(parts, session)
-        if verdict(judged.findings) != "ok":
+        if not judged.going:
             return _refuse(parts, judged)
-        promise = _plan(parts, judged)
+        promise = plan(parts, judged)
         promises.write(parts, promise)
         try:
             return fulfil(parts, promise, started)
         except OutdatedError:
-            promises.take_back(parts, promise)
+            withdrawing.take_back(parts, promise)
     return _fail(parts, session, "the archived session changed during every attempt")
 
 
 def _refuse(parts: Parts, judged: Judged) -> Session:
     moved = parts.ledger.move(
-        judged.session.id, life.Event.CONFLICTED, findings=judged.findings, error=""
+        judged.session.id, life.Event.CONFLICTED, findings=judged.findings, partly=False, error=""
     )
     done = moved or judged.session
     parts.publish(done.id)
@@ -79,198 +88,151 @@ def _fail(parts: Parts, session: Session, error: str) -> Session:
     return done
 
 
+def carry_forward(parts: Parts, session: Session) -> None:
+    """Carry an archiving that was begun to its end, with a new plan where facts have changed.
+
+    One that was not begun is taken back. ERROR where neither can be done.
+    """
+    try:
+        if take_up(parts, session) is None:
+            started = parts.clock.monotonic()
+            promise = promises.read(parts.storage.beside(session, "plan.json"))
+            try:
+                fulfil(parts, promise, started)
+            except OutdatedError:
+                withdrawing.take_back(parts, promise)
+                _try(parts, session, started)
+    except (DocumentError, OutsideError) as error:
+        _give_up(parts, session, readable(error))
+
+
 def take_up(parts: Parts, session: Session) -> Session | None:
     """What an interrupted archiving left: taken back before its first swap, else left to carry on.
 
-    Gives the session where it is READY again.
+    Gives the session where it is as it was before.
     """
     if parts.ledger.session(session.id).status is not Status.ARCHIVING:
         return None
     path = parts.storage.beside(session, "plan.json")
     if os.path.lexists(path):
         promise = promises.read(path)
-        if promises.is_begun(parts, promise):
+        if carrying.is_begun(parts, promise):
             return None
-        promises.take_back(parts, promise)
-    ready = parts.ledger.move(session.id, life.Event.CUT_OFF_ARCHIVE)
+        withdrawing.take_back(parts, promise)
+    event = life.Event.CONFLICTED if session.partly else life.Event.CUT_OFF_ARCHIVE
+    before = parts.ledger.move(session.id, event)
     parts.publish(session.id)
-    return ready
+    return before
 
 
 def fulfil(parts: Parts, promise: Promise, started: float) -> Session:
     """Carry a plan out from wherever it stands, and tell; a crash may let it be told twice."""
-    promises.carry_out(parts, promise)
     session = promise.session
-    shelve(parts, promise)
-    note_other_classes(parts, promise)
-    note_all(parts, session)
-    _chronicle(parts, promise)
-    promises.clear_away(parts, promise)
+    if not carrying.is_done(parts, promise):
+        carrying.carry_out(parts, promise)
+        shelve(parts, promise)
+        _describe(parts, promise)
+        note_asides(parts, promise)
+        note_all(parts, session)
+        _chronicle(parts, promise)
+    carrying.clear_away(parts, promise)
     _tell(parts, promise, round(parts.clock.monotonic() - started, 3))
-    done = parts.ledger.end(session.id, life.Event.ARCHIVED, promise.sizes)
-    promises.strike(parts, session)
+    if promise.remains:
+        done = _remain(parts, promise, promise.remains)
+    else:
+        parts.settle(session, "archived" if promise.new else "merged")
+        done = parts.ledger.end(session.id, life.Event.ARCHIVED, promise.sizes)
+    carrying.strike(parts, session)
     return done
 
 
-def give_up(parts: Parts, session: Session, error: str) -> Session:
-    """An archiving that was begun and can't be carried on: ERROR, until a person looks."""
+def _remain(parts: Parts, promise: Promise, remains: Remains) -> Session:
+    """The session that stays, with what findings hold of it."""
+    session = promise.session
+    gone = [place for path in promise.sources if (place := _place(path))]
+    parts.ledger.drop_instances(session.id, gone)
+    moved = parts.ledger.move(
+        session.id, life.Event.CONFLICTED, findings=remains.findings, partly=False, error=""
+    )
+    done = moved or session
+    parts.publish(done.id)
+    parts.announce(done)
+    return done
+
+
+def _place(path: str) -> Place | None:
+    """The place a source names; None for a stray, which may lie deeper."""
+    match path.split("/"):
+        case ["SCANS", scan, ("DICOM" | "secondary") as folder, name]:
+            return Place(scan, "DICOM" if folder == "DICOM" else "secondary", name)
+        case _:
+            return None
+
+
+def _give_up(parts: Parts, session: Session, error: str) -> Session:
+    """An archiving that can't be carried on: ERROR, until a person looks.
+
+    A plan that can't be read stays where it is.
+    """
+    with suppress(DocumentError):
+        withdrawing.abandon(parts, session)
     return _fail(parts, session, error)
+
+
+def _describe(parts: Parts, promise: Promise) -> None:
+    """Why each new entry of the history is there."""
+    session = promise.session
+    found = {each.target: each.because for each in promise.asides if each.store == "history"}
+    kinds: dict[str, history.Kind] = {os.path.join(*path.split("/")[:3]): KEPT for path in found}
+    for retire in promise.retires:
+        top = os.path.join(*retire.target.split("/")[:3])
+        kinds[top] = CATALOG if "_catalog.xml" in retire.path else REPLACED
+    decision = next((each for each in reversed(session.decisions) if each.policy), None)
+    for folder, kind in kinds.items():
+        history.describe(
+            parts,
+            os.path.join(parts.storage.require("history"), folder),
+            kind=kind,
+            session=session,
+            command=decision.command if decision else "archive",
+            who=decision.who if decision else "watcher",
+            reason=decision.reason if decision else "",
+            when=promise.made,
+        )
+
+
+def _numbers(promise: Promise) -> dict[str, int]:
+    return {
+        "added": len(promise.carries) - promise.replaced,
+        "same": len(promise.drops),
+        "replaced": promise.replaced,
+        "kept": sum(each.store == "history" for each in promise.asides),
+        "held": promise.remains.files if promise.remains else 0,
+    }
 
 
 def _tell(parts: Parts, promise: Promise, seconds: float) -> None:
     session = promise.session
     scans, number, size = promise.sizes
     if promise.new:
-        parts.emit(
-            "session.archived",
-            **parts.said(session, scans=scans, files=number, bytes=size, seconds=seconds),
-        )
+        sizes = {"scans": scans, "files": number, "bytes": size}
+        parts.emit("session.archived", **parts.said(session, **sizes, seconds=seconds))
     else:
-        parts.emit(
-            "session.merged",
-            **parts.said(session, added=len(promise.carries), same=len(promise.drops)),
-            replaced=0,
-            held=0,
-            seconds=seconds,
-        )
-    parts.settle(session, "archived" if promise.new else "merged")
+        parts.emit("session.merged", **parts.said(session, **_numbers(promise), seconds=seconds))
 
 
 def _chronicle(parts: Parts, promise: Promise) -> None:
     """One line of what happened in the archived session's own log, once."""
     session = promise.session
-    base = parts.storage.archived(session.project or "", session.label)
-    path = os.path.join(base, "logs", "events.jsonl")
-    line = json.dumps(
-        {
-            "timestamp": promise.made,
-            "event": "session.archived" if promise.new else "session.merged",
-            "session": session.id,
-            "study": session.study,
-            "subject": session.subject,
-            "drops": session.drops,
-            "origins": dict(session.origins),
-            "added": len(promise.carries),
-            "same": len(promise.drops),
-            "decisions": told(session),
-        }
-    )
-    if line.encode() not in (files.read_if_there(path) or b"").splitlines():
-        files.append_line(path, line)
-
-
-# -- the plan ------------------------------------------------------------------------------------
-
-
-def _plan(parts: Parts, judged: Judged) -> Promise:
-    session, merge, archived = judged.session, judged.merge, judged.archived
-    instances = [each for scan in judged.scans for each in scan.instances]
-    catalogs, totals = _catalogs(judged)
-    own = archived.study if archived and archived.study else studies(instances)[0]
-    others = tuple(study for study in studies(instances) if study != own)
-    accepted = tuple(dict.fromkeys((*(archived.accepted if archived else ()), *others)))
-    xml = _document(judged, accepted, totals)
-    sizes = (len(judged.scans), len(instances), sum(each.size for each in instances))
-    return Promise(
-        session=session,
-        made=iso(parts.clock.now()),
-        new=archived is None,
-        carries=tuple(Carry(a.source, a.target, a.instance.digest) for a in merge.adds),
-        drops=(
-            *(Drop(s.source, s.target, "same-instance", s.instance.digest) for s in merge.same),
-            *(_aside(session, other) for other in merge.other_class),
-        ),
-        swaps=promises.swaps_of(judged.catalogs, catalogs, (judged.xml, xml)),
-        leftovers=_own_catalogs(parts, session, judged.scans),
-        sizes=sizes,
-        experiment=archived.id if archived and archived.id else experiment(session),
-        studies=(own, *accepted),
-        subject=archived.subject if archived else session.subject,
-        totals=_grown(parts, judged),
-    )
-
-
-def _aside(session: Session, other: OtherClass) -> Drop:
-    """A newcomer with an archived SOP UID and another class goes to quarantine (spec 10)."""
-    day = f"{session.id[:4]}-{session.id[4:6]}-{session.id[6:8]}"
-    drop = other.instance.drop or next(iter(session.drops), "unknown")  # after a lost ledger
-    place = f"{drop}/{day}/{session.id}/{other.instance.place.name}"
-    return Drop(other.source, place, promises.OTHER_CLASS, other.instance.digest)
-
-
-def _own_catalogs(parts: Parts, session: Session, scans: tuple[Scan, ...]) -> tuple[str, ...]:
-    found = (
-        names.catalog_path(scan.id, resource.label) for scan in scans for resource in scan.resources
-    )
-    folder = parts.storage.folder(session)
-    return tuple(path for path in found if os.path.lexists(os.path.join(folder, path)))
-
-
-Totals = Mapping[tuple[str, str], tuple[int, int]]
-
-
-def _catalogs(judged: Judged) -> tuple[dict[str, bytes], Totals]:
-    """The next text of every catalog that is touched, and what the touched resources hold then."""
-    merge, project = judged.merge, judged.session.project or ""
-    texts = {
-        names.catalog_path(scan.id, resource.label): (whole_catalog(scan, resource, project))
-        for scan in (*merge.new_scans, *(scan for _, scan in merge.new_resources))
-        for resource in scan.resources
+    line = {
+        "timestamp": promise.made,
+        "event": "session.archived" if promise.new else "session.merged",
+        "session": session.id,
+        "study": session.study,
+        "subject": session.subject,
+        "drops": session.drops,
+        "origins": dict(session.origins),
+        **_numbers(promise),
+        "decisions": told(session),
     }
-    totals: dict[tuple[str, str], tuple[int, int]] = {}
-    for key in merge.touched:
-        resource = _resource(judged, key)
-        adds = [add for add in merge.adds if (add.scan, add.folder) == key]
-        old = judged.catalogs[resource.catalog]
-        texts[resource.catalog] = catalog.merge(old, [add.entry for add in adds])
-        totals[key] = _held(resource, adds)
-    return texts, totals
-
-
-def _resource(judged: Judged, key: tuple[str, str]) -> ArchivedResource:
-    for scan in judged.archived.scans if judged.archived else ():
-        for resource in scan.resources:
-            if (scan.id, resource.label) == key:
-                return resource
-    raise DocumentError(f"archived scan {key[0]} has no resource {key[1]}")
-
-
-def _held(resource: ArchivedResource, adds: list[Add]) -> tuple[int, int]:
-    size = sum(entry.size or 0 for entry in resource.entries)
-    added = sum(add.instance.size for add in adds)
-    return len(resource.entries) + len(adds), size + added
-
-
-def _document(judged: Judged, accepted: tuple[str, ...], totals: Totals) -> bytes:
-    session, merge, archived = judged.session, judged.merge, judged.archived
-    if archived is None or judged.xml is None:
-        return document.compose(
-            session, merge.new_scans, experiment_id=experiment(session), accepted=accepted
-        )
-    if not merge.adds and set(accepted) == set(archived.accepted):
-        return judged.xml  # an identical resend changes nothing
-    return document.merge(
-        judged.xml,
-        session,
-        merge.new_scans,
-        totals,
-        new_resources=merge.new_resources,
-        accepted=accepted,
-        element=_element(judged, merge),
-    )
-
-
-def _element(judged: Judged, merge: Merge) -> str | None:
-    """The session's type over all scans; None where nothing is added that could change it."""
-    if judged.archived is None or not merge.new_scans:
-        return None
-    return merged_type(judged.scans, judged.archived)
-
-
-def _grown(parts: Parts, judged: Judged) -> tuple[int, int, int]:
-    """Scans, files and bytes of the archived session when the plan is carried out."""
-    session, merge = judged.session, judged.merge
-    shelf = parts.registry.shelf(session.project or "", session.label)
-    scans, number, size = (shelf.scans, shelf.files, shelf.bytes) if shelf else (0, 0, 0)
-    added = sum(add.instance.size for add in merge.adds)
-    return scans + len(merge.new_scans), number + len(merge.adds), size + added
+    files.append_once(carrying.log_of(parts, promise), json.dumps(line))

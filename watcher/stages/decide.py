@@ -1,26 +1,29 @@
-"""What a person decides of a session: archive it, by force too; move, relabel, delete it.
+"""What a person decides of a session: archive it, past findings too; move, relabel, delete it.
 
 Each is a move of the session's life, a promise in its record, steps that can be repeated, and a
 line in `history/decisions.jsonl`. The caller holds the leases.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
+from typing import Final
 
 from watcher.core import life
 from watcher.core.check import FORCEABLE
 from watcher.core.errors import RefusedError, storage_error
-from watcher.core.find import Bound
-from watcher.core.model import Session, Severity, Status
+from watcher.core.model import Decision, Finding, Policy, Session, Severity, Status
 from watcher.io import files
 from watcher.stages.archive import archive
 from watcher.stages.decided import ARRIVING, decision_on, note, note_all
 from watcher.stages.deleting import carry_scans, delete, delete_scans, drop_moment
 from watcher.stages.parts import Parts
 from watcher.stages.rebuild import build, finish
+from watcher.stages.split import split
 
-__all__ = ["archive_now", "delete", "delete_scans", "overridden", "rebuild", "relocate"]
+__all__ = ["archive_now", "delete", "delete_scans", "overridden", "rebuild", "relocate", "split"]
+
+SETTLED: Final = frozenset({"instance-differs", "duplicate-in-session"})  # by a policy
 
 
 def rebuild(parts: Parts, session_id: str) -> Session:
@@ -42,36 +45,60 @@ def archive_now(
     session_id: str,
     *,
     force: bool = False,
+    overwrite: bool = False,
+    keep: bool = False,
     who: str = "",
     reason: str = "",
-    tell: Callable[[Session], None] = lambda _: None,
+    tell: Callable[[Session, Collection[str]], None] = lambda *_: None,
 ) -> Session:
-    """Build if needed, then archive; with `force`, past the findings that give way to it.
+    """Build if needed, then archive what can go in.
 
-    `tell` is given the session, as just built, before anything of it is overridden. Gives the
-    session as it ended: ARCHIVED, or CONFLICT with what still blocks.
+    `force` goes past the findings about the session that give way to it, `overwrite` and `keep`
+    settle those about files with the same UIDs: for the newcomers, or for those held first.
+    `tell` is given the session, as just built, and the codes that are about to be overridden.
+    Gives the session as it ended: ARCHIVED, or CONFLICT with what still blocks. RefusedError for
+    `overwrite` and `keep` at once.
     """
+    if overwrite and keep:
+        raise RefusedError("--overwrite and --keep exclude each other")
+    policy: Policy = "overwrite" if overwrite else "keep" if keep else ""
     session = parts.ledger.session(session_id)
-    if session.status is not Status.READY or force:
+    if session.status is not Status.READY or force or policy:
         session = rebuild(parts, session_id)
     note_all(parts, session)
-    if session.status is Status.CONFLICT and force and overridden(session):
-        tell(session)
-        session = _force(parts, session, who, reason)
-    return _built(archive(parts, session.id)) if session.status is Status.READY else session
+    passed = overridden(session, force=force, policy=policy)
+    if session.status is Status.CONFLICT and passed:
+        tell(session, passed)
+        decision = decision_on(parts, session, "archive", who, reason, passed=passed, policy=policy)
+        session = _override(parts, session, decision)
+    return _built(archive(parts, session.id)) if _can_go_in(session) else session
 
 
-def overridden(session: Session) -> tuple[str, ...]:
-    """The codes `--force` would pass; empty where something stands that no force passes."""
+def _can_go_in(session: Session) -> bool:
+    return session.status is Status.READY or (session.status is Status.CONFLICT and session.partly)
+
+
+def overridden(session: Session, *, force: bool = True, policy: Policy = "") -> tuple[str, ...]:
+    """The codes these options would pass; empty where something holds the session all the same."""
     blocking = [finding for finding in session.findings if finding.blocks]
-    able = all(f.code in FORCEABLE and f.severity is not Severity.FAIL for f in blocking)
-    return tuple(dict.fromkeys(f.code for f in blocking)) if able else ()
+    whole = [finding for finding in blocking if finding.scope == "session"]
+    if not all(force and _gives_way(finding) for finding in whole):
+        return ()
+    settled = [finding for finding in blocking if policy and finding.code in SETTLED]
+    return tuple(dict.fromkeys(finding.code for finding in (*whole, *settled)))
 
 
-def _force(parts: Parts, session: Session, who: str, reason: str) -> Session:
-    passed = overridden(session)
-    decision = decision_on(parts, session, "archive", who, reason, passed=passed)
-    parts.ledger.edit(session.id, decisions=(*session.decisions, decision))
+def _gives_way(finding: Finding) -> bool:
+    return finding.code in FORCEABLE and finding.severity is not Severity.FAIL
+
+
+def _override(parts: Parts, session: Session, decision: Decision) -> Session:
+    here = (session.project, session.label)
+    decision = replace(decision, key_to=here)
+    if not SETTLED.issuperset(decision.passed):  # a forced merge binds its studies to this place
+        decision = replace(decision, key_from=here, subject=session.subject)
+    decisions = (*session.decisions, decision)
+    _built(parts.ledger.edit(session.id, generation=session.generation, decisions=decisions))
     note(parts, parts.publish(session.id), decision)
     return rebuild(parts, session.id)
 
@@ -104,6 +131,7 @@ def relocate(
     moving = parts.ledger.move(
         session_id,
         life.Event.MOVE,
+        generation=old.generation,
         target=(project, label, subject),
         decisions=(*old.decisions, decision),
         hold_auto=False,
@@ -128,7 +156,7 @@ def carry_move(parts: Parts, session: Session) -> Session | None:
     if apart and os.path.lexists(old_folder):
         files.make_folder(os.path.dirname(new_folder))
         _rename(old_folder, new_folder)
-    _follow(parts, session, new)
+    note_all(parts, new)
     if apart:  # the record is in its new place before the old one goes
         parts.storage.write_record(new)
         for ending in ("xml", "json"):
@@ -156,9 +184,3 @@ def _rename(old: str, new: str) -> None:
         raise storage_error(error, "moving a session's folder") from error
     files.sync(os.path.dirname(new))
     files.sync(os.path.dirname(old))
-
-
-def _follow(parts: Parts, old: Session, new: Session) -> None:
-    """Bind the study to its new key, and keep the decision."""
-    parts.receiving.bind(old.key, Bound(new.project, new.label, new.subject))
-    note_all(parts, new)

@@ -9,12 +9,13 @@ import os
 from collections.abc import Collection, Sequence
 from dataclasses import asdict
 
-from watcher.core import life
+from watcher.core import life, names
 from watcher.core.errors import DocumentError, RefusedError
 from watcher.core.model import Decision, Instance, Place, Session
 from watcher.io import files
+from watcher.stages import history
 from watcher.stages.decided import ARRIVING, decision_on, note, note_all
-from watcher.stages.parts import Parts
+from watcher.stages.parts import Parts, iso
 from watcher.stages.rebuild import finish, retire
 
 PLAN = "delete.json"
@@ -25,7 +26,10 @@ def delete(parts: Parts, session_id: str, *, who: str, reason: str) -> Session:
     old = parts.ledger.session(session_id)
     decision = decision_on(parts, old, "delete", who, reason)
     deleting = parts.ledger.move(
-        session_id, life.Event.DELETE, decisions=(*old.decisions, decision)
+        session_id,
+        life.Event.DELETE,
+        generation=old.generation,  # files that nobody has seen are not decided on
+        decisions=(*old.decisions, decision),
     )
     if deleting is None:
         raise RefusedError(ARRIVING)
@@ -35,16 +39,19 @@ def delete(parts: Parts, session_id: str, *, who: str, reason: str) -> Session:
 def carry_delete(parts: Parts, session: Session) -> Session:
     """Carry a DELETING session to the history, from wherever it stands."""
     folder = parts.storage.folder(session)
-    history = _history(parts, session)
     if os.path.lexists(f"{folder}.json"):
         parts.publish(session.id)
+    unknown = decision_on(parts, session, "delete", "", "")  # of a record that lost its decisions
+    _describe(parts, session, history.DELETED, (unknown, *session.decisions)[-1])
+    files.remove(parts.storage.beside(session, PLAN))  # of scans: all of it goes
+    target = _history(parts, session)
     for path in list(files.walk(folder)):
         parts.check_stop()
-        _to_history(os.path.join(folder, path), os.path.join(history, path))
+        _to_history(os.path.join(folder, path), os.path.join(target, path))
     for ending in ("xml", "json"):
         files.remove(files.temporary(f"{folder}.{ending}"))
         if os.path.lexists(f"{folder}.{ending}"):
-            _to_history(f"{folder}.{ending}", f"{history}.{ending}")
+            _to_history(f"{folder}.{ending}", f"{target}.{ending}")
     note_all(parts, session)
     parts.settle(session, "deleted")
     sizes = parts.ledger.sizes().get(session.id, (0, 0, 0))
@@ -57,17 +64,27 @@ def carry_delete(parts: Parts, session: Session) -> Session:
 def delete_scans(
     parts: Parts, session_id: str, scans: Collection[str], *, who: str, reason: str
 ) -> Session:
-    """Move some scans of a session to the history, then build it again."""
+    """Move some scans of a session to the history, then build it again.
+
+    Where that is all there is, the whole session is deleted. RefusedError where the state forbids
+    it, or there is no such scan.
+    """
     old = parts.ledger.session(session_id)
     instances = parts.ledger.instances(session_id)
-    gone = _chosen(old, instances, scans)
+    gone = _chosen(instances, scans)
+    if len(gone) == len(instances):
+        return delete(parts, session_id, who=who, reason=reason)
     decision = decision_on(parts, old, f"delete --scan {','.join(sorted(scans))}", who, reason)
     started = parts.clock.monotonic()
     plan = {"when": decision.when, "places": [asdict(each) for each in gone]}
     life.move(old.status, life.Event.REBUILD)  # refused before anything is written
     files.swap(parts.storage.beside(old, PLAN), json.dumps(plan, indent=1).encode() + b"\n")
     building = parts.ledger.move(
-        session_id, life.Event.REBUILD, hold_auto=True, decisions=(*old.decisions, decision)
+        session_id,
+        life.Event.REBUILD,
+        generation=old.generation,
+        hold_auto=True,
+        decisions=(*old.decisions, decision),
     )
     if building is None:
         files.remove(parts.storage.beside(old, PLAN))
@@ -80,13 +97,11 @@ def delete_scans(
     return done
 
 
-def _chosen(session: Session, instances: Sequence[Instance], scans: Collection[str]) -> list[Place]:
+def _chosen(instances: Sequence[Instance], scans: Collection[str]) -> list[Place]:
     gone = [each.place for each in instances if each.place.scan in scans]
     missing = set(scans) - {each.scan for each in gone}
     if missing:
         raise RefusedError(f"there is no scan {', '.join(sorted(missing))} in it")
-    if len(gone) == len(instances):
-        raise RefusedError("that is all of it", hint=f"watcher delete {session.id} --reason TEXT")
     return gone
 
 
@@ -101,11 +116,12 @@ def carry_scans(parts: Parts, session: Session) -> None:
         return
     decision, places = _promised(session, data)
     if decision is not None:
-        folder, history = parts.storage.folder(session), _history(parts, session)
+        _describe(parts, session, "scans", decision)
+        folder, target = parts.storage.folder(session), _history(parts, session)
         for place in places:
             source = os.path.join(folder, place.path)
             if os.path.lexists(source):
-                _to_history(source, os.path.join(history, place.path))
+                _to_history(source, os.path.join(target, place.path))
         for emptied in sorted({os.path.dirname(place.path) for place in places}):
             retire(os.path.join(folder, emptied))  # its catalog lists what is gone
         parts.ledger.drop_instances(session.id, places)
@@ -116,11 +132,18 @@ def carry_scans(parts: Parts, session: Session) -> None:
 def _promised(session: Session, data: bytes) -> tuple[Decision | None, list[Place]]:
     try:
         plan = json.loads(data)
-        places = [Place(**each) for each in plan["places"]]
+        places = [_place(**each) for each in plan["places"]]
         when = plan["when"]
     except (ValueError, KeyError, TypeError) as error:
         raise DocumentError("a promise beside a session can't be read") from error
     return next((each for each in session.decisions if each.when == when), None), places
+
+
+def _place(scan: str, folder: str, name: str) -> Place:
+    """A file that a promise names; ValueError where that is none of a session."""
+    if not (names.is_part(scan) and names.is_part(name)):
+        raise ValueError(name)
+    return Place(scan, "DICOM" if folder == "DICOM" else "secondary", name)
 
 
 def drop_moment(parts: Parts, moment: str) -> None:
@@ -134,12 +157,25 @@ def _history(parts: Parts, session: Session) -> str:
     return parts.storage.history(session.project, session.label, session.id)
 
 
+def _describe(parts: Parts, session: Session, kind: history.Kind, decision: Decision) -> None:
+    history.describe(
+        parts,
+        _history(parts, session),
+        kind=kind,
+        session=session,
+        command=decision.command,
+        who=decision.who,
+        reason=decision.reason,
+        when=iso(decision.when),
+    )
+
+
 def _to_history(source: str, target: str) -> None:
     files.make_folder(os.path.dirname(target))
     if files.print_of(target) is None:
         files.transfer(source, target)
     elif not files.same_inode(source, target) and files.digest(source) != files.digest(target):
-        target = f"{target}.{files.digest(source)[:8]}"
+        target = history.twin(target, files.digest(source))
         if files.print_of(target) is None:
             files.transfer(source, target)
     files.sync_folders([target])

@@ -20,7 +20,7 @@ from watcher.core.settle import Waiting
 from watcher.io.files import make_folder
 from watcher.io.reserve import Incoming
 from watcher.io.workers import Workers
-from watcher.stages import reading
+from watcher.stages import pending, reading
 from watcher.stages.bell import Bell
 from watcher.stages.filing import Filer, Outcome, Result
 from watcher.stages.hop import Hop
@@ -102,10 +102,7 @@ class Intake:
             before = len(self.settler)
         await self.looker.look_fully()
         await self.thread(self.looker.prune, math.inf)
-        for waiting in self.settler.waiting():
-            self._say(
-                "file.waiting", waiting.path, code=waiting.reason, text=waiting.text, level="info"
-            )
+        pending.tell_left(self.parts, self.drop, self.settler.waiting())
 
     def settling(self) -> set[bytes]:
         """The folders of files that may still become whole by themselves."""
@@ -176,6 +173,7 @@ class Intake:
         try:
             await self.thread(self._make_incoming)
             replies = await self.workers.examine(requests)
+            pending.tell_readers(self.parts, None)
             incoming: list[Incoming] = []
             for (path, seen, _), reply in zip(chosen, replies, strict=True):
                 candidate = Candidate(self.drop.name, path, seen)
@@ -189,6 +187,8 @@ class Intake:
                 self._settle(outcome)
             await self.thread(supersede, self.parts, _sops(outcomes))
         except (StorageError, MissingPlaceError, WorkerError) as error:
+            if isinstance(error, WorkerError):
+                pending.tell_readers(self.parts, error)
             for path, _, _ in chosen:
                 self._retry(path, error)
         except Exception as error:  # whatever it is, it is these files': the others go on
@@ -272,8 +272,8 @@ class Intake:
 
     def _retry(self, path: bytes, error: Exception, *, level: str = "debug") -> None:
         text = told(error)
-        self.settler.retry(path, self.parts.clock.monotonic(), PAUSE, "machine", text)
-        self._say("file.waiting", path, code="machine", text=text, level=level)
+        self.settler.retry(path, self.parts.clock.monotonic(), PAUSE, pending.MACHINE, text)
+        self._say("file.waiting", path, code=pending.MACHINE, text=text, level=level)
 
     # -- telling ------------------------------------------------------------------------------
 
@@ -284,16 +284,7 @@ class Intake:
         for path in self.settler.released():
             self.looker.release(path)
         for waiting in self.settler.stuck(self.parts.clock.monotonic()):
-            self.parts.conditions.raise_(
-                "file.stuck",
-                self.looker.key(waiting.path),
-                self.parts.clock.now(),
-                drop=self.drop.name,
-                path=waiting.path,
-                code=waiting.reason,
-                text=waiting.text,
-                seconds=round(self.parts.clock.monotonic() - waiting.since),
-            )
+            pending.tell_stuck(self.parts, self.drop, self.looker.key(waiting.path), waiting)
             self.filed()
 
     def waiting(self) -> list[Waiting]:

@@ -8,18 +8,18 @@ import base64
 import errno
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
 from watcher.core.errors import ClashError, storage_error
-from watcher.core.model import Candidate, Fingerprint, Refusal, RefusalCode
+from watcher.core.model import Candidate, Fingerprint, Refusal, RefusalCode, Session
 from watcher.core.policy import Drop
 from watcher.io import files, sources
 from watcher.io.registry import SetAside
 from watcher.stages.filing import remove_source
 from watcher.stages.parts import Parts, iso
-from watcher.stages.promise import OTHER_CLASS, Promise
+from watcher.stages.promise import Aside, Promise
 from watcher.stages.reading import mark
 
 REASON: Final = "reason.json"
@@ -36,14 +36,14 @@ def put_aside(
     shared = refusal.code is RefusalCode.NOT_DICOM
     place = _place(drop, candidate, parts.clock.now(), shared=shared)
     folder = os.path.join(store, place)
-    files.make_folder(folder)
     target = os.path.join(folder, _name(candidate, shared=shared))
-    files.make_folder(os.path.dirname(target))
-    again = _take_in(drop, candidate, target)
-    files.sync_folders([target])
-    entry = _entry(parts, candidate, refusal, place=place, again=again)
-    _write_reason(folder, entry)
-    parts.registry.set_aside(entry)
+    with parts.leases.exclusive(settling_key(os.path.basename(place))):
+        files.make_folder(os.path.dirname(target))
+        again = _take_in(drop, candidate, target)
+        files.sync_folders([target])
+        entry = _entry(parts, candidate, refusal, place=place, again=again)
+        _write_reason(folder, entry)
+        parts.registry.set_aside(entry)
     parts.receiving.record([], {candidate: candidate.print})
     _say(parts, entry, shared=shared)
     if drop.after == "keep" or not remove_source(parts, drop, candidate.path, candidate.print):
@@ -52,11 +52,17 @@ def put_aside(
     return None
 
 
+def settling_key(entry: str) -> str:
+    """The lease of a moment on an entry: a file comes to it, or its last one has left."""
+    return f"settling/{entry}"
+
+
 def _place(drop: Drop, candidate: Candidate, now: float, *, shared: bool) -> str:
     day = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%d")
     if shared:
         top = candidate.path.split(b"/")[0] if b"/" in candidate.path else b""
-        return f"{drop.name}/{day}/aside-{_mark(top)}"
+        own = _mark(f"{drop.name}/{day}/".encode() + top)  # an entry's id is unique in the store
+        return f"{drop.name}/{day}/aside-{own}"
     seen = candidate.print
     return f"{drop.name}/{day}/{_mark(candidate.path, seen.size, seen.mtime_ns, seen.inode)}"
 
@@ -110,7 +116,7 @@ def _entry(
         place=place,
         path=candidate.path,
         text=refusal.text,
-        hint=refusal.hint or f"watcher find {entry_id}",
+        hint=refusal.hint or f"watcher quarantine show {entry_id}",
         sop=refusal.sop,
         files=count,
         set_aside=parts.clock.now(),
@@ -151,29 +157,63 @@ def _say(parts: Parts, entry: SetAside, *, shared: bool) -> None:
         "entry": entry.id,
         "hint": entry.hint,
     }
-    if shared:
+    if shared:  # a start that found it half made has taken it for one that waits
+        parts.conditions.clear("quarantine.settled", key, **fields, outcome="set aside")
         if entry.files == 1:
             parts.emit("file.quarantined", key=key, level="info", **fields)
     else:
         parts.conditions.raise_("file.quarantined", key, parts.clock.now(), **fields)
 
 
-def note_other_classes(parts: Parts, promise: Promise) -> None:
-    """The quarantine entry of files whose SOP UID is archived under another class."""
-    aside = [drop for drop in promise.drops if drop.because == OTHER_CLASS]
-    if not aside:
-        return
-    place = os.path.dirname(aside[0].target)
+_BY_ARCHIVING: Final = {
+    "other-class": (
+        "its SOP instance UID is archived under another SOP class",
+        "give it a UID of its own and send it again; then `{purge}`",
+    ),
+    "stray-file": (
+        "it lay in a scan folder and is no instance of the session",
+        "keep it elsewhere if it is needed; then `{purge}`",
+    ),
+}
+
+
+def place_aside(session: Session, drop: str, code: str, name: str) -> str:
+    """Where a file that archiving sets aside goes, relative to the store; one entry for a code.
+
+    A session that is archived in parts adds to its entry.
+    """
+    day = f"{session.id[:4]}-{session.id[4:6]}-{session.id[6:8]}"
+    drop = drop or next(iter(session.drops), "unknown")  # after a lost ledger
+    return f"{drop}/{day}/{session.id}-{code}/{name}"
+
+
+def note_asides(parts: Parts, promise: Promise) -> None:
+    """The quarantine's entries of what an archiving set aside."""
+    aside = [each for each in promise.asides if each.store == "quarantine"]
+    filed = parts.ledger.instances(promise.session.id) if aside else []
+    sent = {each.place.path: each.source for each in filed if each.source}
+    for place in dict.fromkeys("/".join(each.target.split("/")[:3]) for each in aside):
+        here = [each for each in aside if each.target.startswith(f"{place}/")]
+        _note_aside(parts, here, place, sent)
+
+
+def _note_aside(
+    parts: Parts, aside: Sequence[Aside], place: str, sent: Mapping[str, bytes]
+) -> None:
+    """`sent`: where the session's files lay in the drop, as far as the ledger knows."""
+    drop, _, entry_id = place.split("/")
+    code = aside[0].because
+    text, hint = _BY_ARCHIVING[code]
     entry = SetAside(
-        id=promise.session.id,
-        drop=place.split("/", maxsplit=1)[0],
-        code=RefusalCode.OTHER_CLASS.value,
+        id=entry_id,
+        drop=drop,
+        code=code,
         place=place,
-        path=os.fsencode(aside[0].source),
-        text="its SOP instance UID is archived under another SOP class",
-        hint=f"watcher find {promise.session.id}",
+        path=sent.get(aside[0].source) or os.fsencode(aside[0].source),
+        text=text,
+        hint=hint.format(purge=f"watcher quarantine purge {entry_id} --reason TEXT"),
         sop="",
-        files=len(aside),
+        files=_count(parts, place),
         set_aside=parts.clock.now(),
     )
     _write_reason(os.path.join(parts.storage.require("quarantine"), place), entry)

@@ -7,14 +7,13 @@ from typing import Any
 
 from watcher.core import life, names
 from watcher.core.check import verdict
-from watcher.core.errors import DocumentError, StorageError
+from watcher.core.errors import DocumentError, OutsideError, StorageError
 from watcher.core.model import Instance, Place, Scan, ScanResource, Session, Status
-from watcher.core.scans import arrange, studies
-from watcher.dicom import catalog, document
-from watcher.dicom.scan import frames_of
+from watcher.core.scans import arrange
 from watcher.io import files
+from watcher.stages.documents import waiting_xml, whole_catalog
 from watcher.stages.parts import Parts, Stopped
-from watcher.stages.validate import experiment, judge, readable
+from watcher.stages.validate import judge, readable
 
 
 def build(parts: Parts, session_id: str, event: life.Event, **changes: Any) -> Session | None:
@@ -34,37 +33,28 @@ def finish(parts: Parts, session: Session, started: float) -> Session | None:
     """The build proper, of a session that is BUILDING."""
     try:
         return _end(parts, _build(parts, session), session.generation, started)
-    except (StorageError, Stopped):
-        _back(parts, session.id)
-        raise
-    except DocumentError as error:
+    except (DocumentError, OutsideError) as error:
         failed = parts.ledger.move(
             session.id, life.Event.FAILED, generation=session.generation, error=readable(error)
         )
         return _tell(parts, failed, started)
+    except (StorageError, Stopped):
+        _back(parts, session.id)
+        raise
 
 
 def _build(parts: Parts, session: Session) -> Session:
     """Files into their scans, then catalogs, XML and findings; the session with all of them."""
     filed = parts.ledger.instances(session.id)
     tidy(parts, session, filed)
-    _check_there(parts, session, filed)
     scans = arrange(filed, known=session.scan_ids)
     scans = _move_in(parts, session, scans)
     session = replace(session, scan_ids={**session.scan_ids, **{s.uid: s.id for s in scans}})
     _write_catalogs(parts, session, scans)
-    accepted = studies([each for scan in scans for each in scan.instances])[1:]
-    folder = parts.storage.folder(session)
-    text = document.compose(
-        session,
-        scans,
-        experiment_id=experiment(session),
-        prearchive_path=folder,
-        accepted=accepted if session.decisions else (),
-    )
+    judged = judge(parts, session, scans)
     parts.check_stop()
-    files.swap(f"{folder}.xml", text)
-    return replace(session, findings=judge(parts, session, scans).findings)
+    files.swap(parts.storage.beside(session, "xml"), waiting_xml(parts, session, judged.scans))
+    return replace(session, findings=judged.findings, partly=judged.partly)
 
 
 def _end(parts: Parts, built: Session, generation: int, started: float) -> Session | None:
@@ -74,6 +64,7 @@ def _end(parts: Parts, built: Session, generation: int, started: float) -> Sessi
         life.Event.BUILT if ok else life.Event.CONFLICTED,
         generation=generation,
         findings=built.findings,
+        partly=built.partly,
         scan_ids=built.scan_ids,
         error="",
     )
@@ -107,15 +98,6 @@ def _back(parts: Parts, session_id: str) -> None:
 # -- files -------------------------------------------------------------------------------------
 
 
-def _check_there(parts: Parts, session: Session, filed: Sequence[Instance]) -> None:
-    """DocumentError where filed files are gone: a person, not the next try, can mend that."""
-    base = parts.storage.folder(session)
-    gone = [each for each in filed if files.print_of(os.path.join(base, each.place.path)) is None]
-    if gone:
-        hint = "restore them, or `watcher delete` their scans"
-        raise DocumentError(f"{len(gone)} filed files are gone: {gone[0].place.path}", hint=hint)
-
-
 def tidy(parts: Parts, session: Session, filed: Sequence[Instance]) -> None:
     """Remove second names that a crash left on files of this session: same inode, not recorded."""
     base = parts.storage.folder(session)
@@ -139,10 +121,14 @@ def _inode(path: str) -> tuple[int, int] | None:
 
 def _move_in(parts: Parts, session: Session, scans: Sequence[Scan]) -> tuple[Scan, ...]:
     """Every file under its scan's ID and resource: linked, synced, recorded, unlinked."""
-    moves = _moves(scans)
+    base = parts.storage.folder(session)
+    moves = _moves(base, scans)
+    _drop_empty(base, scans)
     if not moves:
         return tuple(scans)
-    base = parts.storage.folder(session)
+    gone = [old for old in moves if files.print_of(os.path.join(base, old.path)) is None]
+    for old in gone:  # `unreadable-file` tells of it
+        del moves[old]
     for old, new in moves.items():
         parts.check_stop()
         target = os.path.join(base, new.path)
@@ -158,7 +144,14 @@ def _move_in(parts: Parts, session: Session, scans: Sequence[Scan]) -> tuple[Sca
     return tuple(_placed(scan, moves) for scan in scans)
 
 
-def _moves(scans: Sequence[Scan]) -> dict[Place, Place]:
+def _drop_empty(base: str, scans: Sequence[Scan]) -> None:
+    """Scan folders that a build which was cut off left without any file."""
+    held = {each.place.scan for scan in scans for each in scan.instances}
+    for name in files.names_in(os.path.join(base, "SCANS")) - held:
+        files.remove_empty_below(os.path.join(base, "SCANS", name))
+
+
+def _moves(base: str, scans: Sequence[Scan]) -> dict[Place, Place]:
     moves: dict[Place, Place] = {}
     taken = {each.place for scan in scans for each in scan.instances}
     for scan in scans:
@@ -167,11 +160,18 @@ def _moves(scans: Sequence[Scan]) -> dict[Place, Place]:
                 new = Place(scan.id, resource.label, each.place.name)
                 if new == each.place:
                     continue
-                if new in taken:
+                if new in taken or _is_anothers(base, each.place, new):
                     new = replace(new, name=names.suffixed(new.name, each.digest))
                 taken.add(new)
                 moves[each.place] = new
     return moves
+
+
+def _is_anothers(base: str, old: Place, new: Place) -> bool:
+    """Whether a stray lies under the name; a link to the file itself is an earlier try's."""
+    target = os.path.join(base, new.path)
+    there = os.path.lexists(target)
+    return there and not files.same_inode(os.path.join(base, old.path), target)
 
 
 def _placed(scan: Scan, moves: dict[Place, Place]) -> Scan:
@@ -203,18 +203,5 @@ def _write_catalogs(parts: Parts, session: Session, scans: Sequence[Scan]) -> No
             path = os.path.join(base, names.catalog_path(scan.id, resource.label))
             text = whole_catalog(scan, resource, session.project or "")
             if files.read_if_there(path) != text:
+                files.make_folder(os.path.dirname(path))  # gone with all its files
                 files.swap(path, text)
-
-
-def whole_catalog(scan: Scan, resource: ScanResource, project: str) -> bytes:
-    """The catalog of one resource whose files lie where their places say."""
-    first = resource.instances[0].header
-    x, y = (int(first[word]) if first[word].isdecimal() else 0 for word in ("Columns", "Rows"))
-    frames = sum(frames_of(each) for each in resource.instances)
-    return catalog.compose(
-        scan.uid,
-        [catalog.entry_of(each, each.place.name) for each in resource.instances],
-        catalog_id=resource.label,
-        dimensions=(x, y, frames) if x and y else None,
-        project=project,
-    )

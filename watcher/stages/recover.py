@@ -12,22 +12,22 @@ from watcher.core.errors import (
     RefusedError,
     StorageError,
 )
-from watcher.core.find import Bound
-from watcher.core.model import Session, SessionKey, Status
+from watcher.core.model import Session, Status
 from watcher.core.policy import Drop, Identify
 from watcher.core.route import identify
 from watcher.io import files
 from watcher.io.lease import destination_key
 from watcher.stages import adopt
-from watcher.stages import promise as promises
-from watcher.stages.archive import fulfil, give_up, take_up
+from watcher.stages.archive import carry_forward
 from watcher.stages.decide import carry_move, relocate
-from watcher.stages.decided import note_all
+from watcher.stages.decided import bind, note_all
 from watcher.stages.deleting import carry_delete, carry_scans
 from watcher.stages.hands import settle_hands
 from watcher.stages.hop import Hop
 from watcher.stages.parts import Parts, Stopped
+from watcher.stages.requeue import index
 from watcher.stages.shelves import archive_index
+from watcher.stages.split import carry_split
 
 TO_CARRY_ON = (Status.BUILDING, Status.ARCHIVING, Status.MOVING, Status.DELETING)
 OPEN = tuple(sorted(life.OPEN))
@@ -43,6 +43,9 @@ async def recover(parts: Parts, examine: adopt.Examine, thread: Hop) -> None:
     if parts.storage.is_there("archive"):
         found = await thread(archive_index, parts)
         _say(parts, found, "archived sessions that the index did not know as they are")
+    if parts.storage.is_there("quarantine"):
+        found = await thread(index, parts)
+        _say(parts, found, "quarantine entries that the ledger did not know as they are")
     await thread(_rebind, parts)
     if parts.storage.is_there("prearchive"):
         _say(parts, await thread(settle_hands, parts), "files that were being filed")
@@ -70,11 +73,7 @@ def _rebind(parts: Parts) -> None:
             values = json.loads(line)
         except ValueError:
             continue  # a torn last line of a crash; its decision is in the session's record
-        if values.get("from") and values.get("to"):
-            project, label = values["from"]
-            to_project, to_label = values["to"]
-            key = SessionKey(project, values["study"], label)
-            parts.receiving.bind(key, Bound(to_project, to_label, values["subject"]))
+        bind(parts, values)
 
 
 def _carry_all(parts: Parts) -> int:
@@ -118,20 +117,13 @@ def carry_on(parts: Parts, session_id: str) -> None:
         parts.ledger.move(session_id, life.Event.CUT_OFF_BUILD)
         parts.publish(session_id)
     elif session.status is Status.ARCHIVING:
-        _carry_archive(parts, session)
+        carry_forward(parts, session)
+    elif session.status is Status.MOVING and session.target is None:
+        carry_split(parts, session)
     elif session.status is Status.MOVING:
         carry_move(parts, session)
     elif session.status is Status.DELETING:
         carry_delete(parts, session)
-
-
-def _carry_archive(parts: Parts, session: Session) -> None:
-    try:
-        if take_up(parts, session) is None:
-            promise = promises.read(parts.storage.beside(session, "plan.json"))
-            fulfil(parts, promise, parts.clock.monotonic())
-    except (promises.OutdatedError, DocumentError) as error:
-        give_up(parts, session, str(error))
 
 
 def reidentify(parts: Parts, drops: Mapping[str, Drop], rules: Identify) -> int:

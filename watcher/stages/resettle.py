@@ -1,10 +1,10 @@
-"""A session given another place, and then the project's way with it (spec 9)."""
+"""A session given another place, or split, and then the project's way with it (spec 9)."""
 
 from watcher.core.errors import RefusedError
 from watcher.core.model import Session, Status
 from watcher.io.lease import destination_key
 from watcher.stages.archive import archive
-from watcher.stages.decide import relocate
+from watcher.stages.decide import relocate, split
 from watcher.stages.parts import Parts
 
 
@@ -39,6 +39,20 @@ def resettle(
             who=who,
             reason=reason,
         )
-        if moved.status is Status.READY and parts.auto_archive(moved):
-            return archive(parts, moved.id) or parts.ledger.session(moved.id)
-    return moved
+        return _on_its_way(parts, moved)
+
+
+def split_up(parts: Parts, session: Session, *, who: str, reason: str) -> list[Session]:
+    """Split a session by study, and archive those whose project does so by itself.
+
+    The caller holds its leases, which are those on the new ones' destination too. Gives the
+    sessions as they ended, the one that was split first.
+    """
+    apart = split(parts, session.id, who=who, reason=reason)
+    return [_on_its_way(parts, each) for each in apart]
+
+
+def _on_its_way(parts: Parts, session: Session) -> Session:
+    if session.status is Status.READY and parts.auto_archive(session):
+        return archive(parts, session.id) or parts.ledger.session(session.id)
+    return session

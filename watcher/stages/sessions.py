@@ -60,10 +60,11 @@ class Sessions:
             await self._work(session, _build)
         if self.pauses():
             return
-        for status, work in ((BEGUN, carry_on), ((Status.READY,), _archive)):
-            for session in await self._thread(self.parts.ledger.sessions, status):
-                if session.status in BEGUN or self.parts.auto_archive(session):
-                    await self._work(session, work)
+        for session in await self._thread(self.parts.ledger.sessions, BEGUN):
+            await self._work(session, carry_on)
+        for session in await self._thread(self.parts.ledger.archivable):
+            if self.parts.auto_archive(session):
+                await self._work(session, _archive)
 
     async def _resting(self, *, idle: bool) -> list[Session]:
         now = None if idle else self.parts.clock.now()
@@ -106,6 +107,8 @@ class Sessions:
             self._put_off[session.id] = (now + LONGEST, LONGEST)
         except (HeldError, StorageError, MissingPlaceError) as error:
             self._postpone(session, error)
+            if error.permanent:
+                await self._thread(fail, self.parts, session.id, error)
         except Exception as error:  # whatever it is, it is this session's: the others go on
             self._postpone(session, error)
             await self._thread(fail, self.parts, session.id, error)
@@ -165,4 +168,6 @@ def _build(parts: Parts, session_id: str) -> Session | None:
 def _archive(parts: Parts, session_id: str) -> Session | None:
     parts.storage.require("archive")
     session = parts.ledger.session(session_id)
-    return archive(parts, session_id) if session.status is Status.READY else None
+    ready = session.status is Status.READY
+    part = session.status is Status.CONFLICT and session.partly
+    return archive(parts, session_id) if ready or part else None

@@ -58,7 +58,7 @@ def archive_index(parts: Parts) -> int:
 
 def _reshelve(parts: Parts, project: str, label: str, path: str, old: Shelf | None) -> bool:
     """Read one archived session anew; one that can't be read is said, and stops nobody."""
-    key = f"archive/{project}/{label}"
+    key = xml_key(project, label)
     fields = {"project": project, "label": label, "path": path}
     try:
         parts.registry.shelve(_shelf(project, label, path, old))
@@ -68,6 +68,20 @@ def _reshelve(parts: Parts, project: str, label: str, path: str, old: Shelf | No
         return False
     parts.conditions.clear("archive.verified", key, **fields)
     return True
+
+
+def xml_key(project: str, label: str) -> str:
+    """The key of `archive.damaged` where the session XML can't be read; `verify` has its own."""
+    return f"archive/{project}/{label}.xml"
+
+
+def reshelve(parts: Parts, project: str, label: str) -> None:
+    """Make the index agree with one archived session as it is now."""
+    path = f"{parts.storage.archived(project, label)}.xml"
+    if files.print_of(path) is None:
+        parts.registry.unshelve(project, label)
+    else:
+        _reshelve(parts, project, label, path, parts.registry.shelf(project, label))
 
 
 def _archived(archive: str) -> Iterator[tuple[str, str, str]]:

@@ -4,216 +4,275 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from watcher.core import names, plan
+from watcher.core import complete, match, plan
 from watcher.core.case import Elsewhere
-from watcher.core.check import check
-from watcher.core.errors import DocumentError, StorageError
-from watcher.core.match import path_in
-from watcher.core.model import (
-    Archived,
-    ArchivedResource,
-    ArchivedScan,
-    Finding,
-    Scan,
-    Session,
-)
+from watcher.core.check import Seen, check, held
+from watcher.core.decisions import policy_of
+from watcher.core.errors import DocumentError, StorageError, WatcherError
+from watcher.core.match import Comparison
+from watcher.core.model import Archived, Finding, Instance, Scan, Session
 from watcher.core.scans import arrange
-from watcher.dicom import catalog, document
+from watcher.dicom import document, schema
 from watcher.io import files
-from watcher.io.reader import same_data_set
+from watcher.io.reader import compared
+from watcher.stages import inventory
+from watcher.stages.documents import Documents, documents_of
+from watcher.stages.expected import listed, stuck
 from watcher.stages.parts import Parts
+from watcher.stages.shelf import GZIP, Shelf
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
     """A session beside what is archived under its project and label.
 
-    `xml` and `catalogs` (by path relative to the archived session) are the documents read, so
-    that a plan can tell whether they changed since.
+    `scans` are all of it; `going` those that no finding holds (none where the whole session is
+    held), and `merge` and `documents` are about them.
     """
 
     session: Session
     scans: tuple[Scan, ...]
-    archived: Archived | None
-    merge: plan.Merge
+    shelf: Shelf
     findings: tuple[Finding, ...]
-    xml: bytes | None
-    catalogs: Mapping[str, bytes]
+    going: tuple[Scan, ...]
+    merge: plan.Merge
+    documents: Documents | None  # None where nothing can go in
+    seen: Seen
+
+    @property
+    def archived(self) -> Archived | None:
+        """The archived session, with the entries that matter."""
+        return self.shelf.archived
+
+    @property
+    def staying(self) -> tuple[Scan, ...]:
+        """The scans that findings hold."""
+        going = {scan.id for scan in self.going}
+        return tuple(scan for scan in self.scans if scan.id not in going)
+
+    @property
+    def partly(self) -> bool:
+        """Whether findings hold some scans and let others in."""
+        return bool(self.going) and len(self.going) < len(self.scans)
 
 
-def judge(
-    parts: Parts,
-    session: Session,
-    scans: Sequence[Scan] | None = None,
-    *,
-    passed: frozenset[str] = frozenset(),
-) -> Judged:
+def judge(parts: Parts, session: Session, scans: Sequence[Scan] | None = None) -> Judged:
     """Every finding of a session, and what archiving it would do.
 
-    `scans` where a build has just arranged them; `passed` are codes a person forces now, besides
-    those decided before. DocumentError where the archived session can't be read.
+    `scans` where a build has just arranged them. DocumentError where the archived session can't
+    be read.
     """
     arranged = tuple(scans or arrange(parts.ledger.instances(session.id), known=session.scan_ids))
-    shelf = _Shelf(parts, session, arranged)
-    merge = _merge(parts, shelf, session, arranged)
-    before = {code for each in session.decisions for code in each.passed}
+    shelf = Shelf.of(parts, session, arranged)
+    met = {m.scan.id: m.old for m in match.meet(arranged, shelf.archived) if m.old}
+    numbers = listed(shelf)
+    gaps, notes = complete.look(arranged, met, numbers)
+    arranged = tuple(replace(scan, note=notes.get(scan.id)) for scan in arranged)
+    answers = _compared(parts, shelf, session, arranged)
+    merge = _merge(parts, shelf, session, arranged, answers)
+    documents, fault = _documents(session, arranged, merge, shelf)
+    seen = _seen(parts, session, arranged)
     findings = check(
         session,
         arranged,
         project=parts.project(session),
         archived=shelf.archived,
         merge=merge,
-        elsewhere=_elsewhere(parts, session),
+        elsewhere=_elsewhere(parts, session, arranged),
         label_shared=_sharers(parts, session),
-        document_fault=_document_fault(session, arranged),
-        passed=passed | before,
+        document_fault=fault,
+        seen=seen,
+        gaps=gaps,
     )
-    return Judged(session, arranged, shelf.archived, merge, findings, shelf.xml, shelf.catalogs)
+    judged = Judged(session, arranged, shelf, findings, arranged, merge, documents, seen)
+    return _partly(parts, judged, answers)
 
 
-class _Shelf:
-    """The archived session of a project and label, with the entries of scans that can match."""
+def _partly(parts: Parts, judged: Judged, answers: Mapping[str, Comparison]) -> Judged:
+    """The judgement with what can go in, where findings hold some of it."""
+    kept = held(judged.findings)
+    if kept is not None and not kept:
+        return judged
+    session, shelf = judged.session, judged.shelf
+    together = None if kept is None else _with_partners(kept, judged.merge)
+    going = tuple(s for s in judged.scans if together is not None and s.id not in together)
+    merge = _merge(parts, shelf, session, going, answers, beside=judged.scans)
+    while going and (clashing := _undecided(merge)):  # they met what is held before
+        going = tuple(scan for scan in going if scan.id not in clashing)
+        merge = _merge(parts, shelf, session, going, answers, beside=judged.scans)
+    if not going:
+        return replace(judged, going=(), merge=plan.Merge(), documents=None)
+    documents, fault = _documents(session, going, merge, shelf)
+    if fault:
+        raise DocumentError(f"What would be written is not valid: {fault}")
+    return replace(judged, going=going, merge=merge, documents=documents)
 
-    def __init__(self, parts: Parts, session: Session, scans: Sequence[Scan]) -> None:
-        self.catalogs: dict[str, bytes] = {}
-        self.xml: bytes | None = None
-        self.archived: Archived | None = None
-        self.folder = ""
-        if session.project is None:
-            return
-        parts.storage.require("archive")  # nothing follows from the absence of a store
-        self.folder = parts.storage.archived(session.project, session.label)
-        self.xml = files.read_if_there(f"{self.folder}.xml")
-        if self.xml is not None:
-            self.archived = self._archived(document.read(self.xml), scans)
 
-    def _archived(self, found: Archived, scans: Sequence[Scan]) -> Archived:
-        uids = {scan.uid for scan in scans if scan.uid}
-        ids = {scan.id.casefold() for scan in scans}
-        return replace(
-            found,
-            scans=tuple(
-                self._filled(scan) if scan.uid in uids or scan.id.casefold() in ids else scan
-                for scan in found.scans
-            ),
+def _with_partners(kept: frozenset[str], merge: plan.Merge) -> frozenset[str]:
+    """The scans that are held, and those with a file that one of theirs was decided against."""
+    pairs = [{*each.scans} for each in merge.duplicates]
+    while more := {scan for pair in pairs if pair & kept for scan in pair} - kept:
+        kept |= more
+    return kept
+
+
+def _undecided(merge: plan.Merge) -> set[str]:
+    """The scans of files that differ from what has their UIDs, with nothing decided."""
+    differing = {each.scan for each in merge.differs if not each.policy}
+    pairs = (each.scans for each in merge.duplicates if not each.policy)
+    return differing.union(*pairs)
+
+
+def _merge(
+    parts: Parts,
+    shelf: Shelf,
+    session: Session,
+    scans: Sequence[Scan],
+    answers: Mapping[str, Comparison],
+    *,
+    beside: Sequence[Scan] = (),
+) -> plan.Merge:
+    """The merge of these scans; those `beside` them keep their IDs."""
+    policy = policy_of(session, parts.project(session))
+    while True:  # again where an archived file turns out to be gone
+        merged = plan.merge(
+            scans,
+            shelf.archived,
+            compared=answers,
+            taken=shelf.holds_other,
+            policy=policy,
+            staying=[scan.id for scan in beside],
         )
-
-    def _filled(self, scan: ArchivedScan) -> ArchivedScan:
-        return replace(scan, resources=tuple(self._listed(scan, each) for each in scan.resources))
-
-    def _listed(self, scan: ArchivedScan, resource: ArchivedResource) -> ArchivedResource:
-        if not resource.catalog.endswith(".xml"):
-            return resource  # not a catalogued resource: none of our files are in it
-        data = files.read_if_there(os.path.join(self.folder, resource.catalog))
-        if data is None:
-            raise DocumentError(
-                f"archived scan {scan.id} has no catalog for {resource.label}",
-                hint="restore the catalog, then `watcher rebuild` this session",
-            )
-        self.catalogs[resource.catalog] = data
-        return replace(resource, entries=catalog.read(data)[1])
-
-    def forget_missing(self, merged: plan.Merge) -> bool:
-        """Whether a newcomer was to be dropped for an archived file that is not there any more.
-
-        Then the file is not known as archived, and the newcomer goes where it was. DocumentError
-        where it is there and is not what its catalog says: neither copy may be dropped.
-        """
-        gone = {each.target for each in merged.same if not self._is_there(each)}
-        if gone and self.archived is not None:
-            self.archived = _without(self.archived, gone)
-        return bool(gone)
-
-    def _is_there(self, same: plan.Same) -> bool:
-        if not same.listed:
-            return True  # its twin comes with it
-        found = files.print_of(os.path.join(self.folder, same.target))
-        if found is not None and same.size not in {None, found.size}:
-            raise DocumentError(
-                f"an archived file is not what its catalog says: {same.target}",
-                hint="restore it from backup, then `watcher rebuild` this session",
-            )
-        return found is not None
-
-
-def _without(archived: Archived, gone: set[str]) -> Archived:
-    def listed(resource: ArchivedResource) -> ArchivedResource:
-        entries = resource.entries
-        kept = tuple(each for each in entries if path_in(resource, each.uri) not in gone)
-        return replace(resource, entries=kept)
-
-    scans = (
-        replace(scan, resources=tuple(listed(each) for each in scan.resources))
-        for scan in archived.scans
-    )
-    return replace(archived, scans=tuple(scans))
-
-
-def _merge(parts: Parts, shelf: _Shelf, session: Session, scans: Sequence[Scan]) -> plan.Merge:
-    same = _same_data(parts, shelf, session, scans)
-    present: dict[str, frozenset[str]] = {}
-    while True:  # a folder is looked at when a file is to go there; few are
-        merged = plan.merge(scans, shelf.archived, same_data=same, present=present)
-        if shelf.forget_missing(merged):
-            continue
-        wanted = {os.path.dirname(add.target) for add in merged.adds} - present.keys()
-        if not wanted or not shelf.folder:
+        if not shelf.forget_missing(merged):
             return merged
-        for folder in sorted(wanted):
-            found = files.names_in(os.path.join(shelf.folder, folder))
-            present[folder] = _without_ours(parts, session, folder, found)
 
 
-def _without_ours(
-    parts: Parts, session: Session, folder: str, found: frozenset[str]
-) -> frozenset[str]:
-    """Names on disk that are not half-done links of an earlier try with this session's files."""
-    if not found:
-        return found
-    ours = {
-        each.place.name: os.path.join(parts.storage.folder(session), each.place.path)
-        for each in parts.ledger.instances(session.id)
-        if each.place.name in found
-    }
-    base = os.path.join(parts.storage.archived(session.project or "", session.label), folder)
-    return frozenset(
-        name
-        for name in found
-        if name not in ours or not files.same_inode(ours[name], os.path.join(base, name))
-    )
-
-
-def _same_data(
-    parts: Parts, shelf: _Shelf, session: Session, scans: Sequence[Scan]
-) -> dict[str, bool | None]:
-    """Whether files with the same UIDs and other digests hold the same data set."""
+def _compared(
+    parts: Parts, shelf: Shelf, session: Session, scans: Sequence[Scan]
+) -> dict[str, Comparison]:
+    """How files with the same UIDs and other digests compare, by the newcomer's place."""
     folder = parts.storage.folder(session)
-    same: dict[str, bool | None] = {}
+    answers: dict[str, Comparison] = {}
     for twin in plan.twins(scans):
-        same[twin.second.place.path] = same_data_set(
-            os.path.join(folder, twin.first.place.path),
-            os.path.join(folder, twin.second.place.path),
-        )
+        parts.check_stop()
+        one, other = (os.path.join(folder, each.place.path) for each in (twin.first, twin.second))
+        readable = _is_whole(one, twin.first) and _is_whole(other, twin.second)
+        answers[twin.second.place.path] = _compare(one, other) if readable else Comparison()
     for suspect in plan.suspects(scans, shelf.archived):
         parts.check_stop()
-        if files.print_of(os.path.join(shelf.folder, suspect.path)) is None:
+        archived = os.path.join(shelf.folder, suspect.path)
+        if files.print_of(archived) is None:
             raise DocumentError(
                 f"an archived file is gone: {suspect.path}",
                 hint="restore it from backup, then `watcher rebuild` this session",
             )
-        same[suspect.instance.place.path] = same_data_set(
-            os.path.join(folder, suspect.instance.place.path),
-            os.path.join(shelf.folder, suspect.path),
-        )
-    return same
+        path = os.path.join(folder, suspect.instance.place.path)
+        whole = _is_whole(path, suspect.instance)
+        answers[suspect.instance.place.path] = _compare(archived, path) if whole else Comparison()
+    return answers
 
 
-def _elsewhere(parts: Parts, session: Session) -> list[Elsewhere]:
+def _is_whole(path: str, instance: Instance) -> bool:
+    """Whether a filed file can be read; one that can't is told by `unreadable-file`."""
+    return files.is_readable(path, instance.size)
+
+
+def _compare(one: str, other: str) -> Comparison:
+    found = compared(one, other)
+    return Comparison(found.same, found.same_pixels, found.tags)
+
+
+def _documents(
+    session: Session, scans: Sequence[Scan], merge: plan.Merge, shelf: Shelf
+) -> tuple[Documents | None, str]:
+    """What archiving would write, or why that would not be valid."""
+    if session.project is None:
+        return None, ""  # it goes nowhere before somebody says where
+    try:
+        documents = documents_of(session, scans, merge, shelf)
+        _check_listed_once(shelf, merge)
+    except DocumentError as error:
+        return None, str(error)
+    faults = schema.session_faults(documents.xml, shelf.xml)
+    return documents, next(iter(faults), "")
+
+
+def _check_listed_once(shelf: Shelf, merge: plan.Merge) -> None:
+    """DocumentError where something would go on listing a file that is replaced."""
+    leaving = {add.replaces.path: add.replaces.resource for add in merge.adds if add.replaces}
+    for path, item in inventory.listed(shelf.folder, leaving) if leaving else ():
+        own = leaving[item.path]
+        uris = {each.uri for each in own.entries if match.path_of(own, each) == item.path}
+        if path.removesuffix(GZIP) != own.catalog.removesuffix(GZIP) or item.entry.uri not in uris:
+            raise DocumentError(f"{path} would go on listing {item.path}, which is to be replaced")
+
+
+# -- what lies around ----------------------------------------------------------------------------
+
+
+def _seen(parts: Parts, session: Session, scans: Sequence[Scan]) -> Seen:
+    base = parts.storage.folder(session)
+    return Seen(
+        strays=strays(parts, session),
+        unreadable={scan.id: lost for scan in scans if (lost := tuple(_unreadable(base, scan)))},
+        stuck=stuck(parts, session),
+    )
+
+
+def _unreadable(base: str, scan: Scan) -> list[str]:
+    """Filed files that are gone, are not what they were, or can't be opened."""
     return [
-        Elsewhere(shelf.project, shelf.label, shelf.study)
-        for shelf in parts.registry.with_study(session.study)
-        if (shelf.project, shelf.label) != (session.project, session.label)
+        each.place.path
+        for each in scan.instances
+        if not _is_whole(os.path.join(base, each.place.path), each)
     ]
+
+
+def strays(parts: Parts, session: Session) -> tuple[str, ...]:
+    """Files in scan folders that are no instances, nor catalogs of ours; links are left alone."""
+    base = parts.storage.folder(session)
+    known = {
+        each.place.path
+        for in_hand in (False, True)
+        for each in parts.ledger.instances(session.id, in_hand=in_hand)
+    }
+    return tuple(
+        path
+        for path in files.walk(base)
+        if path.startswith("SCANS/")
+        and path not in known
+        and not _is_ours(path)
+        and files.print_of(os.path.join(base, path))
+    )
+
+
+def _is_ours(path: str) -> bool:
+    name = path.rpartition("/")[2]
+    return name.endswith("_catalog.xml") or (name.startswith(".") and name.endswith(".new"))
+
+
+def _elsewhere(parts: Parts, session: Session, scans: Sequence[Scan]) -> list[Elsewhere]:
+    """Archived sessions, not this one's own, that hold a study of this one."""
+    studies = {session.study, *(each.header.study for scan in scans for each in scan.instances)}
+    home = (session.project, session.label)
+    found = {
+        (shelf.project, shelf.label): study
+        for study in sorted(studies - {""})
+        for shelf in parts.registry.with_study(study)
+    }
+    return [
+        Elsewhere(*key, study, _evidence(parts, *key))
+        for key, study in sorted(found.items())
+        if key != home
+    ]
+
+
+def _evidence(parts: Parts, project: str, label: str) -> Archived | None:
+    """Another archived session, where it can be read: no finding hangs on it."""
+    try:
+        return document.read(files.read(f"{parts.storage.archived(project, label)}.xml"))
+    except (DocumentError, StorageError):
+        return None
 
 
 def _sharers(parts: Parts, session: Session) -> list[str]:
@@ -225,22 +284,9 @@ def _sharers(parts: Parts, session: Session) -> list[str]:
     ]
 
 
-def _document_fault(session: Session, scans: Sequence[Scan]) -> str:
-    """Why the session's XML can't be written; empty where it can."""
-    try:
-        document.compose(session, scans, experiment_id=experiment(session))
-    except DocumentError as error:
-        return str(error)
-    return ""
-
-
-def experiment(session: Session) -> str:
-    """The experiment ID a session has or would have."""
-    return names.experiment_id(session.project or "Unassigned", session.label)
-
-
 def readable(error: Exception) -> str:
     """A fault of the machine or of a document, for people."""
     if isinstance(error, StorageError):
         return f"{error} (errno {error.number})"
-    return str(error)
+    hint = error.hint if isinstance(error, WatcherError) else ""
+    return f"{error}; {hint}" if hint else str(error)

@@ -1,0 +1,223 @@
+"""What lies in an archived session, and what its session XML and catalogs list of it.
+
+Everything is read as it is at this moment; nothing is written. Paths are relative to the session's
+folder. One catalog at a time, so that memory is bounded by the largest.
+"""
+
+import os
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from watcher.core import uris
+from watcher.core.errors import DocumentError, StorageError
+from watcher.core.model import Entry, Session, Status
+from watcher.core.soundness import Item
+from watcher.dicom import catalog
+from watcher.dicom.repair import Named, named
+from watcher.io import files
+from watcher.stages import promise as promises
+from watcher.stages.entries import CATALOGS
+from watcher.stages.parts import Parts
+
+LOGS: Final = "logs/"
+ARC: Final = "arc001"
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """The session XML, as it lies there. `fault`: why it can't be used; empty where it can."""
+
+    data: bytes | None
+    named: tuple[Named, ...] = ()
+    fault: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """One catalog, as it lies there."""
+
+    path: str
+    said: Named
+    told: bool  # the session XML names it
+    data: bytes | None
+    items: tuple[Item, ...] = ()
+    fault: str = ""  # why it can't be used
+    series: str = ""  # as the catalog says
+
+    @property
+    def folder(self) -> str:
+        """The folder its URIs are relative to."""
+        return os.path.dirname(self.path)
+
+
+def session_document(base: str) -> Document:
+    """The session XML beside the session's folder `base`."""
+    data = files.read_if_there(f"{base}.xml")
+    if data is None:
+        return Document(None, fault="the session XML is not there")
+    try:
+        return Document(data, named(data))
+    except DocumentError as error:
+        return Document(data, fault=str(error))
+
+
+def listings(base: str, document: Document) -> Iterator[Listing]:
+    """Every catalog: those the session XML names, then those it does not, as they are read."""
+    for path, said, told in _catalogs(base, document):
+        yield read_listing(base, path, said, told=told)
+
+
+def _catalogs(base: str, document: Document) -> Iterator[tuple[str, Named, bool]]:
+    seen = set()
+    for each in document.named:
+        path = _path_of(base, each.uri)
+        if path not in seen:
+            seen.add(path)
+            yield path, each, True
+    for path in files.walk(os.path.join(base, "SCANS")):
+        inside = f"SCANS/{path}"
+        hidden = os.path.basename(path).startswith(".")
+        if path.endswith(CATALOGS) and not hidden and inside not in seen:
+            yield inside, _unnamed(inside), False
+
+
+def listed(base: str, paths: Collection[str]) -> Iterator[tuple[str, Item]]:
+    """Whatever lists one of these files: the catalog's path and the entry, as they are now.
+
+    A catalog that can't be used is left out.
+    """
+    wanted = {path.rpartition("/")[2] for path in paths}
+    for path, said, told in _catalogs(base, session_document(base)):
+        if _is_catalog(path):
+            entries = _named(base, path, wanted)
+            found = [item_of(base, os.path.dirname(path), each) for each in entries]
+        else:
+            found = [*read_listing(base, path, said, told=told).items]
+        yield from ((path, item) for item in found if item.path in paths)
+
+
+def _named(base: str, path: str, wanted: Collection[str]) -> Sequence[Entry]:
+    """The entries of a catalog that may be files of these names."""
+    try:
+        return catalog.select(files.read_if_there(_at(base, path)) or b"", (), wanted).entries
+    except DocumentError:
+        return ()
+
+
+def _path_of(base: str, uri: str) -> str:
+    """Where a resource's URI leads inside the session; gzipped catalogs lie beside their name."""
+    tail = uri.rpartition(f"/{os.path.basename(base)}/")[2] if uri.startswith("/") else uri
+    meant = [path for text in (uri, tail) for path in uris.candidates(text, "")]
+    there = (
+        path
+        for each in meant
+        for path in (each, f"{each}.gz")
+        if files.print_of(os.path.join(base, path))
+    )
+    return next(there, meant[0] if meant else "")
+
+
+def _unnamed(path: str) -> Named:
+    """What a catalog's own place says of it."""
+    match path.split("/"):
+        case ["SCANS", scan, label, _]:
+            return Named(path, label, scan)
+        case _:
+            return Named(path)
+
+
+def read_listing(base: str, path: str, said: Named, *, told: bool) -> Listing:
+    """One catalog and the files its entries mean; a resource that is no catalog lists itself."""
+    if not _is_catalog(path):
+        itself = Item(Entry(said.uri, "", "", said.size), path, files.print_of(_at(base, path)))
+        return Listing(path, said, told, b"", (itself,))
+    data = files.read_if_there(_at(base, path))
+    if data is None:
+        return Listing(path, said, told, None, fault="the catalog is not there")
+    try:
+        series, entries = catalog.read(data)
+    except DocumentError as error:
+        return Listing(path, said, told, data, fault=str(error))
+    folder = os.path.dirname(path)
+    items = tuple(item_of(base, folder, one) for one in entries)
+    return Listing(path, said, told, data, items, series=series)
+
+
+def _is_catalog(path: str) -> bool:
+    return path.removesuffix(".gz").endswith(".xml")
+
+
+def item_of(base: str, folder: str, entry: Entry) -> Item:
+    """An entry of a catalog in `folder` and the file it means: the first of its readings there."""
+    meant = uris.candidates(entry.uri, folder)
+    for path in meant:
+        if (seen := files.print_of(_at(base, path))) is not None:
+            return Item(entry, path, seen)
+    return Item(entry, meant[0] if meant else folder, None)
+
+
+def _at(base: str, path: str) -> str:
+    return os.path.join(base, path)
+
+
+def strangers(base: str, known: set[str]) -> Iterator[str]:
+    """What lies in the session's folder and is not `known`; its own logs aside."""
+    for path in files.walk(base):
+        if path not in known and not path.startswith(LOGS):
+            yield path
+
+
+# -- sessions --------------------------------------------------------------------------------------
+
+
+def archived_labels(parts: Parts, project: str) -> Sequence[str]:
+    """Every session of a project that the tree or the index has, sorted."""
+    folder = os.path.join(parts.storage.stores.archive, project, ARC)
+    here = {_label(folder, name) for name in files.names_in(folder) if not name.startswith(".")}
+    known = {shelf.label for shelf in parts.registry.shelved() if shelf.project == project}
+    return sorted((here | known) - {""})
+
+
+def _label(folder: str, name: str) -> str:
+    if name.endswith(".xml"):
+        return name.removesuffix(".xml")
+    path = os.path.join(folder, name)
+    return name if any(True for _ in files.walk(path)) else ""
+
+
+def archived_projects(parts: Parts) -> Sequence[str]:
+    """Every project that the tree or the index has, sorted."""
+    archive = parts.storage.stores.archive
+    here = {name for name in files.names_in(archive) if not name.startswith(".")}
+    folders = {name for name in here if os.path.isdir(os.path.join(archive, name, ARC))}
+    return sorted(folders | {shelf.project for shelf in parts.registry.shelved()})
+
+
+def merging(parts: Parts, project: str, label: str) -> list[Session]:
+    """The prearchive's sessions that are being merged into this one, or were when cut off."""
+    return [
+        each
+        for each in parts.ledger.sessions((Status.ARCHIVING,))
+        if each.project == project and each.label.casefold() == label.casefold()
+    ]
+
+
+def half_done(parts: Parts, project: str, label: str) -> frozenset[str]:
+    """The paths that merges in progress may have placed, or have still to retire."""
+    found: set[str] = set()
+    for session in merging(parts, project, label):
+        found |= _planned(parts.storage.beside(session, "plan.json"))
+    return frozenset(found | {files.temporary(each) for each in found})
+
+
+def _planned(path: str) -> set[str]:
+    try:
+        plan = promises.read(path)
+    except (DocumentError, StorageError):  # not written yet, or struck: nothing is half done
+        return set()
+    return {
+        *(carry.target for carry in plan.carries),
+        *(retire.path for retire in plan.retires),
+        *(swap.path for swap in plan.swaps),
+    }

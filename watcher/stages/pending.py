@@ -1,0 +1,57 @@
+"""What is said of files that wait in a drop: stuck ones, those a drain leaves, unread ones."""
+
+import os
+import shlex
+from collections.abc import Iterable
+
+from watcher.core.errors import WorkerError, told
+from watcher.core.policy import Drop
+from watcher.core.settle import Waiting
+from watcher.stages.parts import Parts
+
+MACHINE = "machine"  # why a file waits that the machine failed on
+READERS = "readers"  # the key of what is said of them
+
+
+def tell_stuck(parts: Parts, drop: Drop, key: str, waiting: Waiting) -> None:
+    """A file has been waiting for `stuck_after`."""
+    path = os.fsdecode(os.path.join(os.fsencode(drop.path), waiting.path))
+    parts.conditions.raise_(
+        "file.stuck",
+        key,
+        parts.clock.now(),
+        drop=drop.name,
+        path=waiting.path,
+        code=waiting.reason,
+        text=waiting.text,
+        seconds=round(parts.clock.monotonic() - waiting.since),
+        hint=f"watcher explain {shlex.quote(path)}",
+    )
+
+
+def tell_left(parts: Parts, drop: Drop, left: Iterable[Waiting]) -> None:
+    """The files a drain leaves; where no reader starts, that was said once for all of them."""
+    unread = READERS in parts.conditions.open()
+    for each in left:
+        parts.emit(
+            "file.waiting",
+            drop=drop.name,
+            path=each.path,
+            code=each.reason,
+            text=each.text,
+            level="debug" if unread and each.reason == MACHINE else "info",
+        )
+
+
+def tell_readers(parts: Parts, error: WorkerError | None) -> None:
+    """Whether headers can be read at all: said once when they can't, and once when they can."""
+    if error is None:
+        parts.conditions.clear("reader.available", READERS)
+    else:
+        parts.conditions.raise_(
+            "reader.unavailable",
+            READERS,
+            parts.clock.now(),
+            error=told(error),
+            hint="watcher check",
+        )

@@ -1,0 +1,291 @@
+"""What a person does with the quarantine: put files back into their drop, or purge them.
+
+A file is durable in the drop before it leaves the quarantine, and an entry is closed when its last
+one has left, so a command that was cut off is finished by the next try.
+"""
+
+import base64
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Final
+
+from watcher.core import names, pick
+from watcher.core.errors import (
+    ClashError,
+    MissingPlaceError,
+    OutsideError,
+    RefusedError,
+    StorageError,
+    UnknownSessionError,
+)
+from watcher.core.model import RefusalCode
+from watcher.core.policy import Drop
+from watcher.io import files
+from watcher.io.lease import session_key
+from watcher.io.registry import SetAside
+from watcher.io.returning import FORBIDDEN, give_back, is_inside, may_be_written
+from watcher.report.text import printable
+from watcher.stages.claims import check_free
+from watcher.stages.history import contents, tree
+from watcher.stages.parts import Parts, iso
+from watcher.stages.presence import check_mount
+from watcher.stages.quarantine import REASON, settling_key
+
+BY_ARCHIVING: Final = frozenset({RefusalCode.OTHER_CLASS.value, "stray-file"})
+"""Codes of entries that hold files under names of a session, not of the drop."""
+_TOLD: Final = ("code", "text", "hint", "sop_instance")  # of an entry, as its reason has them
+SHARED: Final = RefusalCode.NOT_DICOM.value
+"""The code of entries that hold the files of a dropped folder under their paths."""
+
+
+def entry(parts: Parts, text: str) -> SetAside:
+    """The entry a text means: its id, or any unambiguous part of `drop/date/id`.
+
+    UnknownSessionError where none fits, or several do.
+    """
+    known = {each.place: each for each in parts.registry.aside(only_open=False)}
+    found = pick.fitting(text, list(known))
+    if not found:
+        hint = "watcher quarantine list --all"
+        raise UnknownSessionError(f"no entry of the quarantine fits {text!r}", hint=hint)
+    if len(found) > 1:
+        said = f"{len(found)} entries fit {text!r}: {', '.join(found[:5])}"
+        raise UnknownSessionError(said, hint="give the id")
+    return known[found[0]]
+
+
+def paths(parts: Parts, aside: SetAside) -> list[str]:
+    """The files of an entry, relative to its folder."""
+    return list(contents(folder_of(parts, aside)))
+
+
+def folder_of(parts: Parts, aside: SetAside) -> str:
+    """Where an entry's files lie."""
+    return os.path.join(parts.storage.path("quarantine"), aside.place)
+
+
+# -- requeue -------------------------------------------------------------------------------------
+
+
+def requeue(
+    parts: Parts, drops: Mapping[str, Drop], aside: SetAside, *, who: str, reason: str = ""
+) -> SetAside:
+    """Put an entry's files back into their drop, to be looked at as new; gives it, closed.
+
+    Who did it, and why, is kept with the decisions.
+
+    RefusedError where the drop may not be written, and nothing was changed; StorageError, and
+    what is not back lies in the quarantine still.
+    """
+    for store in ("quarantine", "history"):
+        parts.storage.require(store)
+    drop = _drop(parts, drops, aside)
+    with parts.leases.hold(_keys(aside), parts.clock.now()):
+        aside = _again(parts, aside)
+        _note(parts, aside, f"quarantine requeue {aside.id}", who, reason)
+        folder = folder_of(parts, aside)
+        for path in paths(parts, aside):
+            parts.check_stop()
+            _give(drop, aside, os.path.join(folder, path), path)
+            files.remove(os.path.join(folder, path))
+        return _settle(parts, aside, "requeued")
+
+
+def _drop(parts: Parts, drops: Mapping[str, Drop], aside: SetAside) -> Drop:
+    """The drop an entry came from, where files may be put into it; else RefusedError."""
+    by_hand = f"its files are in {folder_of(parts, aside)}"
+    drop = drops.get(aside.drop)
+    if drop is None:
+        raise RefusedError(f"there is no drop {aside.drop!r} any more", hint=by_hand)
+    if drop.after == "keep":
+        raise RefusedError(f"drop {drop.name} is only read (after = keep)", hint=by_hand)
+    try:
+        check_mount(parts, drop)
+    except MissingPlaceError as error:
+        raise RefusedError(f"drop {drop.name} is missing: {error}", hint="watcher check") from error
+    if not os.path.isdir(drop.path):
+        raise RefusedError(f"drop {drop.name} is missing", hint="watcher check")
+    if not may_be_written(drop.path):
+        raise _forbidden(drop)
+    return drop
+
+
+def _forbidden(drop: Drop) -> RefusedError:
+    return RefusedError(f"drop {drop.name} may not be written", hint=f"ls -ld {drop.path}")
+
+
+def _give(drop: Drop, aside: SetAside, source: str, path: str) -> None:
+    """A file under its own name in the drop, else below a folder named after the entry."""
+    for place in _places(aside, path):
+        try:
+            give_back(source, drop.path, place)
+        except ClashError:
+            continue
+        except StorageError as error:
+            if error.number in FORBIDDEN:
+                raise _forbidden(drop) from error
+            raise
+        return
+    raise RefusedError(f"its names in drop {drop.name} are taken", hint="move what has them")
+
+
+def _places(aside: SetAside, path: str) -> Iterator[bytes]:
+    name = os.fsencode(REASON if path == f"{REASON}.dropped" else path)
+    if aside.code == SHARED:
+        yield name
+    elif aside.code not in BY_ARCHIVING:
+        yield os.path.join(os.path.dirname(aside.path), name)
+    yield os.path.join(os.fsencode(f"requeued-{aside.id}"), name)
+
+
+def _keys(aside: SetAside) -> list[str]:
+    """The leases on an entry: it, and the session that may be adding to it while it is archived."""
+    session = aside.id.split("-")[0]
+    own = [session_key(session)] if names.is_timestamp(session) else []
+    return [f"quarantine/{aside.id}", *own]
+
+
+def _again(parts: Parts, aside: SetAside) -> SetAside:
+    """The same entry as it is now.
+
+    RefusedError where it is settled, and its files are gone, or an archiving needs it still.
+    """
+    check_free(parts, "quarantine", aside.place)
+    now = parts.registry.entry(aside.id) or aside
+    if not now.open and not os.path.isdir(folder_of(parts, now)):
+        hint = f"watcher find {now.id}"
+        raise RefusedError(f"{now.id} is settled, and its files are gone", hint=hint)
+    return now
+
+
+def _settle(parts: Parts, aside: SetAside, outcome: str) -> SetAside:
+    """Close an entry that is empty, say so, and remove its folder.
+
+    One that took another file meanwhile stays open with that.
+    """
+    with parts.leases.exclusive(settling_key(aside.id)):  # nothing is added to it meanwhile
+        parts.registry.close(aside.id)
+        if left := paths(parts, aside):
+            now = replace(aside, files=len(left), open=True)
+            parts.registry.set_aside(now)
+            return now
+        key, fields = f"quarantine/{aside.id}", _fields(aside)
+        if not parts.conditions.clear("quarantine.settled", key, **fields, outcome=outcome):
+            parts.emit("quarantine.settled", key=key, **fields, outcome=outcome)
+        folder = folder_of(parts, aside)
+        every = list(files.walk(folder))
+        for path in set(every).difference(paths(parts, aside)):  # its reason, and halves
+            files.remove(os.path.join(folder, path))
+        files.remove_empty_below(folder)
+        files.remove_empty(os.path.dirname(folder))
+        return replace(aside, open=False)
+
+
+def _fields(aside: SetAside) -> dict[str, Any]:
+    told = ("drop", "path", "code", "text", "hint")
+    return {**{name: getattr(aside, name) for name in told}, "entry": aside.id}
+
+
+# -- purge ---------------------------------------------------------------------------------------
+
+
+def purge(parts: Parts, aside: SetAside, *, who: str, reason: str) -> SetAside:
+    """Remove an entry's files for good, and keep who did it; gives the entry, closed."""
+    for store in ("quarantine", "history"):
+        parts.storage.require(store)
+    with parts.leases.hold(_keys(aside), parts.clock.now()):
+        aside = _again(parts, aside)
+        _note(parts, aside, f"quarantine purge {aside.id}", who, reason)
+        for path in paths(parts, aside):
+            files.remove(os.path.join(folder_of(parts, aside), path))
+        return _settle(parts, aside, "purged")
+
+
+def _note(parts: Parts, aside: SetAside, command: str, who: str, reason: str) -> None:
+    """The decision, kept for good with those on sessions, and said."""
+    values = {
+        "timestamp": iso(parts.clock.now()),
+        "who": who,
+        "command": command,
+        "reason": reason,
+        "session": "",
+        "entry": aside.id,
+        "drop": aside.drop,
+        "path": printable(os.fsdecode(aside.path)),
+        "code": aside.code,
+        "files": aside.files,
+    }
+    files.append_line(parts.storage.decisions, json.dumps(values))
+    parts.emit(
+        "session.decided",
+        key=f"quarantine/{aside.id}",
+        drop=aside.drop,
+        command=command,
+        user=who,
+        reason=reason,
+    )
+
+
+# -- a ledger that was lost ----------------------------------------------------------------------
+
+
+def index(parts: Parts) -> int:
+    """Make the index of the quarantine agree with the tree; gives how many entries did not.
+
+    The caller knows that the store is there. An open entry whose folder is gone is closed.
+    """
+    known = {each.place: each for each in parts.registry.aside(only_open=False)}
+    store = parts.storage.path("quarantine")
+    places = map("/".join, tree(store))
+    counts = {each: sum(1 for _ in contents(os.path.join(store, each))) for each in places}
+    here = {place: count for place, count in counts.items() if count}
+    for place in sorted(here.keys() - known.keys()):
+        _take_in(parts, place, here[place])
+    gone = [each for each in known.values() if each.open and each.place not in here]
+    for each in gone:
+        _settle(parts, each, "gone")
+    return len(here.keys() - known.keys()) + len(gone)
+
+
+def _take_in(parts: Parts, place: str, count: int) -> None:
+    aside = _read(parts, place, count)
+    parts.registry.set_aside(aside)
+    if aside.code != SHARED:  # those wait for nobody
+        key = f"quarantine/{aside.id}"
+        parts.conditions.raise_("file.quarantined", key, parts.clock.now(), **_fields(aside))
+
+
+def _read(parts: Parts, place: str, count: int) -> SetAside:
+    """An entry as its `reason.json` has it; one without is listed all the same."""
+    path = os.path.join(parts.storage.path("quarantine"), place, REASON)
+    drop, _, name = place.split("/")
+    values = _values(path)
+    return SetAside(
+        id=name,
+        drop=drop,
+        code=values.get("code", "unknown"),
+        place=place,
+        path=values.get("path", b""),
+        text=values.get("text", "nothing beside it tells why"),
+        hint=values.get("hint", f"watcher quarantine show {name}"),
+        sop=values.get("sop_instance", ""),
+        files=count,
+        set_aside=values.get("moment", parts.clock.now()),
+    )
+
+
+def _values(path: str) -> dict[str, Any]:
+    """What a reason says; nothing where there is none, or it can't be what it should be."""
+    try:
+        values: dict[str, Any] = json.loads(files.read_if_there(path) or b"{}")
+        if not values:
+            return {}
+        source = base64.b64decode(values["path_base64"], validate=True)
+        moment = datetime.fromisoformat(values["set_aside"]).timestamp()
+        told: dict[str, Any] = {name: str(values[name]) for name in _TOLD if name in values}
+        return {**told, "moment": moment, "path": source if is_inside(source) else b""}
+    except (ValueError, KeyError, TypeError, OutsideError):
+        return {}
