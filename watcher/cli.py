@@ -28,7 +28,12 @@ COMMANDS: Final = {
     "archive": "Into the archive; --force past findings that give way.",
     "move": "Into another project.",
     "relabel": "Another subject or session label.",
+    "split": "One session for each study.",
     "delete": "To the history, a session or some of its scans.",
+    "quarantine": "Files set aside: list, show, requeue, purge.",
+    "history": "What was deleted or replaced: list, show, restore, purge.",
+    "verify": "The archive against its catalogs, digests and schemas.",
+    "refresh": "Catalogs and XML of archived sessions, mended from the files.",
     "find": "A UID, label, subject, file name, digest or coded value.",
     "explain": "A file's identity and verdict; or an event, finding or status.",
 }

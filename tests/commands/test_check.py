@@ -195,6 +195,17 @@ def test_what_may_not_be_read_or_written_is_said(own, capsys):
         drop.chmod(0o755)
 
 
+def test_readers_that_can_not_be_started_are_an_error(own, capsys):
+    """No file could be read: exit 2, and where to look."""
+    kept, sys.executable = sys.executable, str(own.parent / "none")
+    try:
+        code, (line,) = bad(capsys, own)
+    finally:
+        sys.executable = kept
+    assert (2, "error", "readers") == (code, line["severity"], line["of"])
+    assert "can't be started" in line["text"]
+
+
 def test_a_log_that_can_not_be_written_is_a_warning(tmp_path, capsys):
     """The daemon goes on with stdout; the folder that is missing is named."""
     config = configure(tmp_path)

@@ -167,3 +167,18 @@ def test_explaining_changes_nothing(made, capsys):
     after = tree(made.base)
     os.remove(path)
     assert after == before
+
+
+def test_a_file_of_a_store_tells_whose_it_is(made, capsys):
+    """Nothing that is filed is called a newcomer: its session, or its entry, and what to type."""
+    found = {}
+    for kind in ("archive", "prearchive"):
+        path = next((made.base / "imaging" / kind).rglob("*.dcm"))
+        code, said = ask(capsys, made.config, "explain", str(path))
+        assert (0, "stored", kind) == (code, said["verdict"], said["code"])
+        found[kind] = said
+    assert found["archive"]["text"].startswith("of the archived session ")
+    assert found["prearchive"]["text"].startswith("of the session ")
+    assert all(each["hint"].startswith("watcher show ") for each in found.values())
+    marker = made.base / "imaging" / "archive" / ".watcher-store"
+    assert "no session" in told(capsys, made.config, "explain", str(marker))[1]

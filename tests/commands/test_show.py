@@ -3,7 +3,10 @@
 import json
 
 import pytest
+from archives import flip
 from imaging import ask, installation, told
+from makers import make_dicom
+from world import World
 
 from watcher.assembly import command_parts
 
@@ -50,13 +53,10 @@ def test_a_finding_shows_both_sides_and_the_commands(made, capsys):
 
 
 def test_what_its_drops_hold_back_is_shown(made, capsys):
-    """Stuck files and quarantine entries of the drops that fed it, and of no other drop."""
+    """Stuck files and quarantine entries of the dropped folder that fed it, and of no other."""
     _, found = ask(capsys, made.config, "show", made.conflict)
-    assert [one["path"] for one in found["waiting"]] == ["file/mri/0123456789abcdef"]
-    assert sorted(one["path"] for one in found["refused"]) == [
-        "first/notes.txt",
-        "second/nostudy.dcm",
-    ]
+    assert [one["path"] for one in found["waiting"]] == ["second/torn"]
+    assert [one["path"] for one in found["refused"]] == ["second/nostudy.dcm"]
 
 
 def test_the_timeline_begins_with_the_first_file(made, capsys):
@@ -140,3 +140,99 @@ def test_a_torn_line_of_the_log_is_shown_as_it_is(made, capsys):
     assert [one["text"] for one in found["timeline"]][-1] == '{"timestamp": "20'
     assert [one["who"] for one in found["decisions"]] == ["ann"]
     assert "ann archive past study-uid-mismatch: one visit" in said
+
+
+def test_what_became_of_an_archived_session(tmp_path):
+    """Its own log tells every merge, refresh and decision; what was settled is said no more."""
+    world = World(tmp_path)
+
+    def shown():
+        return world.json("show", "P1/P1")[0]
+
+    make_dicom(world.drop / "a", instance=1)
+    world.once()
+    make_dicom(world.drop / "b", instance=1, ImageComments="another")
+    make_dicom(world.drop / "c", study="1.2.4", series="1.2.4.1", sop="1.2.4.1.1", number=2)
+    assert 3 == world.once()[0]
+    waiting = {each["study_uid"]: each["id"] for each in world.json("sessions")[0]}
+    differs = world.watcher("show", waiting["1.2.3"])[1]
+    for repr_of_python in ("[", "{", "None", "True"):
+        assert repr_of_python not in differs.replace("[0", "")
+    assert 0 == world.watcher("archive", waiting["1.2.3"], "--keep", "--reason", "ours")[0]
+    overridden, warned = world.errors.index("newcomers go to"), world.errors.index("Merging")
+    assert overridden < warned
+    assert 0 == world.watcher("archive", waiting["1.2.4"], "--force", "--reason", "one")[0]
+    found = shown()
+    assert [("1", "1.2.3"), ("2", "1.2.4")] == [
+        (scan["id"], scan["study_uid"]) for scan in found["scans"]
+    ]
+    assert [f"{waiting['1.2.3']}: 0 added, 0 same, 1 kept out (history)"] == [
+        each["text"] for each in found["timeline"] if "kept" in each["text"]
+    ]
+    severities = {
+        finding["severity"]
+        for name in ("P1/P1", *waiting.values())
+        for finding in world.json("show", name)[0]["findings"]
+    }
+    assert {"INFO"} >= severities
+    (listed,) = world.json("sessions", "--status", "ARCHIVED")[0]
+    assert [] == [code for code in listed["findings"] if code != "session-exists"]
+    (changed, *_) = sorted((world.root / "archive").rglob("*.dcm"))
+    flip(changed)
+    accept = ("--accept-changed", "--reason", "phantom")
+    assert 0 == world.watcher("refresh", "P1/P1", *accept)[0]
+    told = shown()
+    assert "changes accepted: 1" in told["timeline"][-1]["text"]
+    assert ("refresh --accept-changed", "phantom") == (
+        told["decisions"][-1]["command"],
+        told["decisions"][-1]["reason"],
+    )
+
+
+def test_a_session_xml_that_is_torn(tmp_path):
+    """It is shown all the same, with what mends it; who is to merge into it ends in ERROR so."""
+    world = World(tmp_path)
+    make_dicom(world.drop / "a", instance=1)
+    world.once()
+    (world.root / "archive/P1/arc001/P1.xml").write_bytes(b"<torn")
+    document, code = world.json("show", "P1/P1")
+    assert (0, []) == (code, document["scans"])
+    assert "watcher refresh P1/P1" in document["error"]
+    make_dicom(world.drop / "b", sop="1.2.3.1.2", instance=2)
+    assert 3 == world.once()[0]
+    (waiting,) = world.json("sessions")[0]
+    error = world.json("show", waiting["id"])[0]["error"]
+    assert ("ERROR", True) == (waiting["status"], error.startswith("archived as P1/P1: "))
+    assert "watcher refresh P1/P1" in error
+    assert 0 == world.watcher("refresh", "P1/P1")[0]
+    assert 0 == world.watcher("archive", waiting["id"])[0]
+
+
+def test_what_seems_missing(tmp_path):
+    """Files, expected files and the numbers missing: staged, archived, and gone with the last."""
+    world = World(tmp_path, extra="[projects.P1]\nauto_archive = false")
+
+    def arrive(*numbers):
+        for n in numbers:
+            make_dicom(world.drop / f"IM{n}", sop=f"1.2.3.1.{n}", instance=n)
+        world.once()
+
+    def scan(name):
+        (found,) = world.json("show", name)[0]["scans"]
+        return found["files"], found["expected"], found["missing"]
+
+    gap = "InstanceNumber 3 (4 files expected)"
+    arrive(1, 2, 4)
+    (first,) = world.sessions.values()
+    assert (3, 4, gap) == scan(first["id"])
+    _, said = world.watcher("show", first["id"])
+    assert "EXPECTED" in said
+    assert f"scan 1 may be incomplete: {gap}" in said
+    world.watcher("archive", first["id"])
+    assert (3, 4, gap) == scan("P1/P1")
+    arrive(3)
+    (late,) = world.sessions.values()
+    assert (1, None, "") == scan(late["id"])
+    world.watcher("archive", late["id"])
+    assert (4, None, "") == scan("P1/P1")
+    assert "may be incomplete" not in world.watcher("show", "P1/P1")[1]

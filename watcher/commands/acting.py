@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from watcher.commands import select
 from watcher.commands.output import print_json, print_table
-from watcher.core.errors import ConfigurationError, RefusedError, WatcherError
+from watcher.core.errors import ConfigurationError, HeldError, RefusedError, WatcherError
 from watcher.core.model import Session, Status
 from watcher.core.record import finding_values
 from watcher.stages.parts import Parts
@@ -18,7 +18,7 @@ DONE: Final = 0
 OPEN: Final = 3
 UNSETTLED: Final = frozenset({Status.CONFLICT, Status.ERROR})
 
-Act = Callable[[Parts, Session], Session]
+Act = Callable[[Parts, Session], Session | list[Session]]
 
 
 @Parameter(name="*")
@@ -33,14 +33,22 @@ class Choice:
     yes: Annotated[bool, Parameter(help="Do not ask.", negative="")] = False
 
 
-NOBODY = Choice()
+@dataclass(frozen=True)
+class ChoiceFrom(Choice):
+    """The same, where `--project` means something else."""
+
+    project_of: Annotated[
+        str | None, Parameter(name="--from", help="All sessions of this project.")
+    ] = None
+
+
+NOBODY: Final = Choice()
+FROM_NOWHERE: Final = ChoiceFrom()
 
 
 def choose(parts: Parts, ids: Sequence[str], choice: Choice) -> list[Session]:
-    """The sessions meant, all still in the prearchive; asks once for a selection on a terminal."""
+    """The sessions meant; asks once for a selection on a terminal."""
     found = select.sessions(parts, ids, choice.status, choice.project_of)
-    for each in found:
-        select.in_prearchive(each)
     asking = choice.status is not None or choice.project_of is not None
     if asking and not choice.yes:
         _ask(found)
@@ -60,14 +68,15 @@ def _ask(found: Sequence[Session]) -> None:
 def act_on(parts: Parts, found: Sequence[Session], act: Act, *, json: bool) -> int:
     """Act on each session under its leases, tell how each ended; gives the exit code.
 
-    One that is refused does not stop the others; of several codes the first of 2, 10, 4, 3 counts.
+    `act` gives the session, or those it became. One that is refused does not stop the others; of
+    several codes the first of 2, 10, 4, 3 counts.
     """
     ended: list[Session] = []
     refused: list[WatcherError] = []
     for each in found:
         try:
-            with parts.leases.hold(parts.keys(each), parts.clock.now()):
-                ended.append(act(parts, parts.ledger.session(each.id)))
+            done = _acted(parts, each, act)
+            ended += done if isinstance(done, list) else [done]
         except WatcherError as error:
             if len(found) == 1:
                 raise
@@ -77,6 +86,15 @@ def act_on(parts: Parts, found: Sequence[Session], act: Act, *, json: bool) -> i
     if refused:
         return min((error.exit_code for error in refused), key=(2, 10, 11, 1, 4, 3).index)
     return OPEN if any(each.status in UNSETTLED for each in ended) else DONE
+
+
+def _acted(parts: Parts, each: Session, act: Act) -> Session | list[Session]:
+    keys = parts.keys(select.in_prearchive(each))
+    with parts.leases.hold(keys, parts.clock.now()):
+        now = select.in_prearchive(parts.ledger.session(each.id))
+        if parts.keys(now) != keys:
+            raise HeldError(f"{each.id} was moved meanwhile", hint="try again")
+        return act(parts, now)
 
 
 def show(ended: Sequence[Session], *, json: bool) -> None:

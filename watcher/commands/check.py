@@ -15,6 +15,7 @@ from watcher.core.errors import (
     MissingPlaceError,
     RefusedError,
     StorageError,
+    WorkerError,
 )
 from watcher.core.policy import Drop
 from watcher.core.units import format_size
@@ -24,6 +25,7 @@ from watcher.io.ledger import NAME, Ledger
 from watcher.io.lookup import MOUNT, Lookup, is_linkable
 from watcher.io.mounts import Mount, free, is_network, mount_of, read_mounts
 from watcher.io.stores import KINDS, Storage
+from watcher.io.workers import try_one
 from watcher.report.checked import HEAD, Line, document, exit_code, rows
 from watcher.settings import Settings
 
@@ -83,6 +85,7 @@ def _lines(settings: Settings, storage: Storage) -> Iterator[Line]:
     for kind in KINDS:
         yield from _store(settings, storage, kind, mounts)
     yield from _watches()
+    yield from _readers()
     yield from _log(settings.log.file)
 
 
@@ -228,6 +231,17 @@ def _watches() -> Iterator[Line]:
     if said is not None and int(said) < WATCHES:
         text = f"max_user_watches is {int(said)}: more folders than that are seen by looks only"
         yield Line("warning", "inotify", text, f"sysctl fs.inotify.max_user_watches={WATCHES * 8}")
+
+
+def _readers() -> Iterator[Line]:
+    """One is started, as the daemon does to read a file."""
+    try:
+        try_one()
+    except WorkerError as error:
+        hint = "look at memory and at the limits of the service: ulimit -a"
+        yield Line("error", "readers", str(error), hint, 2)
+    else:
+        yield Line("ok", "readers", "a process that reads files can be started")
 
 
 def _log(path: str | None) -> Iterator[Line]:

@@ -1,14 +1,14 @@
 """`watcher explain`."""
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import anyio
-
+from watcher.commands import coded
 from watcher.commands.options import PLAIN, Common
 from watcher.commands.output import print_json, print_table
+from watcher.commands.stored import stored
+from watcher.core.coding import CODED
 from watcher.core.errors import ConfigurationError, MissingPlaceError, StorageError
 from watcher.core.explain import EXPLANATIONS
 from watcher.core.explain import find as find_word
@@ -27,7 +27,7 @@ from watcher.core.route import identify
 from watcher.io import files
 from watcher.io.ignore import Ignore
 from watcher.io.lookup import Lookup
-from watcher.io.workers import Workers
+from watcher.io.workers import examine_now
 from watcher.report import explained
 from watcher.report.text import printable
 from watcher.settings import Settings
@@ -46,6 +46,9 @@ def explain(what: str = "", /, *, common: Common = PLAIN) -> int:
     """
     if not what:
         return _catalogue(common)
+    if CODED.search(what):
+        with common.parts() as parts:
+            what = coded.plain(parts, what)
     if os.path.lexists(what):
         return _file(what, common)
     return _word(what, common)
@@ -134,6 +137,8 @@ def _ground(path: str, settings: Settings | None, notes: tuple[str, ...]) -> Gro
 def _judged(path: str, ground: Ground, common: Common, settings: Settings | None) -> dict[str, Any]:
     document: dict[str, Any] = {"file": printable(path), "drop": ground.drop.name, "hint": ""}
     notes = list(ground.notes)
+    if settings is not None and (found := _stored(path, common)):
+        return {**document, **found, "notes": notes}
     if _is_ignored(ground):
         text = "its name, or that of a folder above it, is never input"
         return {**document, "verdict": "ignored", "text": text, "notes": notes}
@@ -146,6 +151,14 @@ def _judged(path: str, ground: Ground, common: Common, settings: Settings | None
     except MissingPlaceError:
         notes.append("the daemon has never run here: no session is open yet")
         return {**document, **_verdict(_answer(ground), ground, None), "notes": notes}
+
+
+def _stored(path: str, common: Common) -> dict[str, Any] | None:
+    try:
+        with common.parts() as parts:
+            return stored(path, parts)
+    except MissingPlaceError:  # the daemon has never run here: nothing is stored
+        return None
 
 
 def _is_ignored(ground: Ground) -> bool:
@@ -166,12 +179,7 @@ def _answer(ground: Ground) -> reading.Whole | Refusal | StorageError:
     request = reading.request(
         None, ground.drop, candidate, tags=ground.rules.tags, quiet=True, copy=False
     )
-    return reading.answer(candidate, anyio.run(_ask, request))
-
-
-async def _ask(request: dict[str, Any]) -> Mapping[str, Any]:
-    async with Workers.open(count=1) as workers:
-        return (await workers.examine([request]))[0]
+    return reading.answer(candidate, examine_now([request])[0])
 
 
 def _verdict(
@@ -226,8 +234,11 @@ def _placed(identity: Identity, parts: Parts | None) -> tuple[Identity, Session 
             **dict.fromkeys(("project", "subject", "session"), "decision"),
         }
         identity = replace(identity, key=key, subject=bound.subject, origins=origins)
-    return identity, choose(_with_key(parts, key))
+    wide = bound is None and identity.origins.get("session") == "layout"
+    return identity, choose(_taking(parts, key, any_study=wide))
 
 
-def _with_key(parts: Parts, key: SessionKey) -> list[Session]:
-    return [each for each in parts.ledger.labelled(key.project, key.label) if each.key == key]
+def _taking(parts: Parts, key: SessionKey, *, any_study: bool) -> list[Session]:
+    """The sessions of this place; a layout names one whatever its study (spec 6)."""
+    found = parts.ledger.labelled(key.project, key.label)
+    return [each for each in found if any_study or each.key == key]

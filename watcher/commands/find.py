@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 
 from watcher.assembly import coder_of
+from watcher.commands import coded
 from watcher.commands.options import PLAIN, Common
 from watcher.commands.output import print_json, print_table
 from watcher.core.errors import ConfigurationError, DocumentError
@@ -40,6 +41,7 @@ def find(text: str, /, *, common: Common = PLAIN) -> int:
     settings = common.settings()
     with common.parts() as parts:
         matches = coder_of(settings).matches if is_coded(text) else None
+        text = text if matches else coded.plain(parts, text)
         hits = list(dict.fromkeys(_hits(settings, parts, Matcher(text, matches))))
     if common.json:
         print_json([asdict(hit) for hit in hits])
@@ -204,5 +206,6 @@ def _places(settings: Settings, lookup: Lookup, wanted: Matcher) -> Iterator[Hit
     if wanted.same(settings.source):
         yield Hit("configuration", settings.source)
     for raised in lookup.raised():
-        if wanted.same(raised.key) or any(map(wanted.within, texts_of(raised.fields))):
+        keys = (raised.key, raised.key.rpartition("/")[2])
+        if any(map(wanted.same, keys)) or any(map(wanted.within, texts_of(raised.fields))):
             yield Hit("condition", f"{raised.event} {raised.key}")

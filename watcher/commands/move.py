@@ -4,8 +4,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from watcher.commands import select
-from watcher.commands.acting import act_on
+from watcher.commands.acting import FROM_NOWHERE, ChoiceFrom, act_on, choose
 from watcher.commands.options import PLAIN, Common
 from watcher.core.errors import ConfigurationError
 from watcher.core.model import Session
@@ -18,6 +17,7 @@ def move(
     *ids: str,
     project: Annotated[str, Parameter(help="The project to move to: a known id or alias.")],
     reason: Annotated[str, Parameter(help="Why; kept with the decision.")] = "",
+    choice: ChoiceFrom = FROM_NOWHERE,
     common: Common = PLAIN,
 ) -> int:
     """Move sessions to another project; later files of their studies follow.
@@ -31,7 +31,6 @@ def move(
             raise ConfigurationError(
                 f"no project {project!r}; known: {known}", hint=f"add [projects.{project}]"
             )
-        found = [select.in_prearchive(each) for each in select.sessions(parts, ids)]
 
         def act(parts: Parts, each: Session) -> Session:
             return resettle(
@@ -45,4 +44,4 @@ def move(
                 reason=reason,
             )
 
-        return act_on(parts, found, act, json=common.json)
+        return act_on(parts, choose(parts, ids, choice), act, json=common.json)

@@ -4,8 +4,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from watcher.commands import select
-from watcher.commands.acting import act_on
+from watcher.commands import coded
+from watcher.commands.acting import NOBODY, Choice, act_on, choose
 from watcher.commands.options import PLAIN, Common
 from watcher.core import names
 from watcher.core.errors import ConfigurationError
@@ -16,25 +16,26 @@ from watcher.stages.resettle import resettle
 
 
 def relabel(
-    wanted: str,
-    /,
-    *,
+    *ids: str,
     subject: Annotated[str, Parameter(help="The subject's new label.")] = "",
-    session: Annotated[str, Parameter(help="The session's new label.")] = "",
+    session: Annotated[str, Parameter(help="The session's new label; for one session.")] = "",
     reason: Annotated[str, Parameter(help="Why; kept with the decision.")] = "",
+    choice: Choice = NOBODY,
     common: Common = PLAIN,
 ) -> int:
-    """Give a session another subject or session label; later files of its study follow.
+    """Give sessions another subject, or one another label; later files of their studies follow.
 
     Example: watcher relabel 20260619_091425123 --session S001_MR2
     """
     if not subject and not session:
         raise ConfigurationError("nothing to change", hint="--session L, --subject S")
-    for text in filter(None, (subject, session)):
-        if names.label(text) != text:
-            raise ConfigurationError(f"{text!r} is no label", hint=f"try {names.label(text)}")
     with common.parts() as parts:
-        found = select.in_prearchive(select.session(parts, wanted))
+        subject, session = (_label(coded.plain(parts, text)) for text in (subject, session))
+        found = choose(parts, ids, choice)
+        if session and len(found) > 1:
+            raise ConfigurationError(
+                f"{len(found)} sessions can't all be {session!r}", hint="--session wants one"
+            )
 
         def act(parts: Parts, each: Session) -> Session:
             return resettle(
@@ -48,4 +49,10 @@ def relabel(
                 reason=reason,
             )
 
-        return act_on(parts, [found], act, json=common.json)
+        return act_on(parts, found, act, json=common.json)
+
+
+def _label(text: str) -> str:
+    if text and names.label(text) != text:
+        raise ConfigurationError(f"{text!r} is no label", hint=f"try {names.label(text)}")
+    return text

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from watcher.commands import coded
 from watcher.core.errors import RefusedError, UnknownSessionError
 from watcher.core.model import UNASSIGNED, Session, Status
 from watcher.io.registry import Shelf
@@ -9,12 +10,18 @@ from watcher.stages.parts import Parts
 
 
 def session(parts: Parts, text: str) -> Session:
-    """The prearchive session a text means; UnknownSessionError for none or several."""
+    """The session a text means; UnknownSessionError for none or several.
+
+    RefusedError for an archived one of which the ledger knows no id.
+    """
+    text = coded.plain(parts, text)
     if parts.ledger.has(text):
         return parts.ledger.session(text)
     found = _matching(text, parts.ledger.sessions())
-    if not found and shelf(parts, text) is not None:
-        raise RefusedError(f"{text} is archived", hint=f"watcher show {text}")
+    if not found and (archived := shelf(parts, text)) is not None:
+        if not parts.ledger.has(archived.session):
+            raise RefusedError(f"{text} is archived", hint=f"watcher show {text}")
+        return parts.ledger.session(archived.session)
     return _one(text, found)
 
 

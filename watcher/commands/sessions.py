@@ -80,5 +80,5 @@ def archived_record(shelf: Shelf, first: Session | None) -> dict[str, Any]:
         "bytes": shelf.bytes,
         "opened": iso(first.opened) if first else None,
         "last_arrival": iso(shelf.changed),
-        "findings": list(dict.fromkeys(each.code for each in first.findings)) if first else [],
+        "findings": listing.codes(listing.happened(first.findings)) if first else [],
     }

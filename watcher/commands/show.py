@@ -1,13 +1,14 @@
 """`watcher show`."""
 
-import json
+import os
 from typing import Any
 
-from watcher.commands import select
+from watcher.commands import coded, select
 from watcher.commands.options import PLAIN, Common
 from watcher.commands.output import print_json, print_table
 from watcher.commands.sessions import archived_record
 from watcher.commands.status import entry_values
+from watcher.core.errors import DocumentError, StorageError
 from watcher.core.model import Session, Status
 from watcher.core.record import finding_values
 from watcher.core.scans import arrange
@@ -44,6 +45,7 @@ def _document(parts: Parts, text: str) -> dict[str, Any]:
 
     UnknownSessionError where none fits, or several do.
     """
+    text = coded.plain(parts, text)
     if parts.ledger.has(text):
         return _known_by_id(parts, parts.ledger.session(text))
     shelf = select.shelf(parts, text) or _first_called(parts, text)
@@ -71,7 +73,7 @@ def _staged(parts: Parts, session: Session) -> dict[str, Any]:
     return {
         **_known(session, sizes),
         "folder": parts.storage.folder(session),
-        "scans": review.scans(scans),
+        "scans": review.scans(scans, review.missing(session, scans)),
         **_unfiled(parts, session),
         "timeline": review.timeline(session),
     }
@@ -98,16 +100,18 @@ def _known(session: Session, sizes: listing.Sizes) -> dict[str, Any]:
         "origins": dict(session.origins),
         "drops": list(session.drops),
         "error": session.error,
-        "findings": [finding_values(each) for each in session.findings],
+        "findings": [finding_values(each) for each in listing.findings_of(session)],
         "decisions": [review.decision(each) for each in session.decisions],
     }
 
 
 def _shelved(parts: Parts, shelf: Shelf, found: Session | None) -> dict[str, Any]:
-    """An archived session, from its XML and its own log. StorageError where it has no XML."""
+    """An archived session, from its XML and its own log; `error` says why its XML can't be used."""
     first = found or _first(parts, shelf)
+    happened = listing.happened(first.findings) if first else []
     folder = parts.storage.archived(shelf.project, shelf.label)
     log = files.read_if_there(f"{folder}/{CHRONICLE}") or b""
+    scans, error = _scans(folder, shelf)
     return {
         **archived_record(shelf, first),
         "shown": f"{shelf.project}/{shelf.label}",
@@ -115,15 +119,27 @@ def _shelved(parts: Parts, shelf: Shelf, found: Session | None) -> dict[str, Any
         "accepted": list(shelf.accepted),
         "origins": dict(first.origins) if first else {},
         "drops": list(first.drops) if first else [],
-        "error": "",
-        "findings": [finding_values(each) for each in first.findings] if first else [],
+        "error": error,
+        "findings": [finding_values(each) for each in happened],
         "folder": folder,
-        "scans": review.archived_scans(files.read(f"{folder}.xml")),
+        "scans": scans,
         "waiting": [],
         "refused": [],
         "timeline": review.chronicle(log),
         "decisions": _decisions(log),
     }
+
+
+def _scans(folder: str, shelf: Shelf) -> tuple[list[dict[str, Any]], str]:
+    """The scans in its XML, or why there are none to show."""
+    try:
+        scans = review.archived_scans(files.read(f"{folder}.xml"))
+    except (DocumentError, StorageError) as error:
+        return [], f"{error}; watcher refresh {shelf.project}/{shelf.label}"
+    if shelf.accepted:
+        names = files.walk(f"{folder}/SCANS")
+        review.add_studies(scans, (shelf.study, *shelf.accepted), list(names))
+    return scans, ""
 
 
 def _first(parts: Parts, shelf: Shelf) -> Session | None:
@@ -132,18 +148,17 @@ def _first(parts: Parts, shelf: Shelf) -> Session | None:
 
 def _decisions(log: bytes) -> list[dict[str, Any]]:
     """Every decision in an archived session's own log, of all that was merged into it."""
-    found: list[dict[str, Any]] = []
-    for line in log.splitlines():
-        try:
-            found += json.loads(line)["decisions"]
-        except (ValueError, KeyError, TypeError):
-            continue  # a torn line; the timeline shows it
-    return found
+    return [one for line in log.splitlines() for one in review.decided(line)]
 
 
 def _unfiled(parts: Parts, session: Session) -> dict[str, Any]:
-    """What is stuck or was refused in the drops the session was fed from."""
+    """What is stuck or was refused in the dropped folders the session was fed from."""
     heads = tuple(f"file/{drop}/" for drop in session.drops)
+    fed = {(drop, _top(folder)) for drop, folder in parts.ledger.source_folders(session.id)}
+
+    def near(drop: str, path: bytes) -> bool:
+        return (drop, _top(os.path.dirname(path))) in fed
+
     waiting = [
         {
             "key": each.key,
@@ -154,9 +169,19 @@ def _unfiled(parts: Parts, session: Session) -> dict[str, Any]:
         }
         for each in Lookup(parts.ledger).raised()
         if each.event == "file.stuck" and each.key.startswith(heads)
+        if near(each.fields.get("drop", ""), os.fsencode(each.fields.get("path", "")))
     ]
-    refused = [entry_values(each) for each in parts.registry.aside() if each.drop in session.drops]
+    refused = [
+        entry_values(each)
+        for each in parts.registry.aside()
+        if near(each.drop, each.path) or each.id.startswith(f"{session.id}-")
+    ]
     return {"waiting": waiting, "refused": refused}
+
+
+def _top(folder: bytes) -> bytes:
+    """The dropped folder that a directory lies in; empty for loose files."""
+    return folder.partition(b"/")[0]
 
 
 def _print(document: dict[str, Any]) -> None:
@@ -164,11 +189,11 @@ def _print(document: dict[str, Any]) -> None:
         print(printable(line))
     print()
     print_table(review.SCANS, printable_rows(review.scan_rows(document)), nothing="no scans")
-    for line in review.findings(document):
+    for line in (*review.incomplete(document), *review.findings(document)):
         print(printable(line))
     unfiled = list(review.unfiled(document))
     if unfiled:
-        print("\nIn its drops, of this session or another:")
+        print("\nIn the folders it came from, of this session or another:")
     for line in unfiled:
         print(f"  {printable(line)}")
     print()

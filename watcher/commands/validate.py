@@ -1,21 +1,34 @@
 """`watcher validate`."""
 
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
 from watcher.commands import select
 from watcher.commands.options import PLAIN, Common
 from watcher.commands.output import print_json
 from watcher.core.check import verdict
+from watcher.core.model import Status
 from watcher.core.record import finding_values
+from watcher.report import review
+from watcher.report.text import printable
 from watcher.stages.parts import Parts
 from watcher.stages.validate import judge
 
 
-def validate(*ids: str, common: Common = PLAIN) -> int:
+def validate(
+    *ids: str,
+    status: Annotated[Status | None, Parameter(help="All sessions in this status.")] = None,
+    project: Annotated[str | None, Parameter(help="All sessions of this project.")] = None,
+    common: Common = PLAIN,
+) -> int:
     """What archiving these sessions would find. A pure dry run: nothing is written.
 
-    Example: watcher validate 20260619_091425123
+    Example: watcher validate --status CONFLICT
     """
     with common.parts() as parts:
-        found = select.sessions(parts, ids)
+        found = select.sessions(parts, ids, status, project)
         judged = [_judged(parts, select.in_prearchive(each).id) for each in found]
     if common.json:
         print_json(judged[0] if len(judged) == 1 else judged)
@@ -34,15 +47,7 @@ def _judged(parts: Parts, session_id: str) -> dict[str, object]:
     }
 
 
-def _print(judged: dict[str, object]) -> None:
+def _print(judged: Mapping[str, Any]) -> None:
     print(f"{judged['id']}: {judged['verdict']}")
-    findings = judged["findings"]
-    for finding in findings if isinstance(findings, list) else ():
-        numbers = f" (XNAT {', '.join(map(str, finding['xnat']))})" if finding["xnat"] else ""
-        print(f"\n{finding['severity']} {finding['code']}{numbers}, {finding['scope']}")
-        print(f"  {finding['text']}")
-        for side in ("incoming", "archived", "evidence"):
-            for name, value in finding[side].items():
-                print(f"  {side:9} {name}: {value}")
-        for command in finding["resolve"]:
-            print(f"  settle it: {command}")
+    for line in review.findings(judged):
+        print(printable(line))

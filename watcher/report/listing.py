@@ -1,9 +1,9 @@
 """Sessions as listings show them: `watcher sessions`, one record each (spec 4)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from watcher.core.model import UNASSIGNED, Session
+from watcher.core.model import UNASSIGNED, Finding, Session, Severity, Status
 from watcher.core.units import format_size
 from watcher.report.times import ago, iso
 
@@ -13,6 +13,22 @@ HEAD: Final = (
 )
 Sizes = tuple[int, int, int]
 """Scans, files and bytes."""
+
+
+def findings_of(session: Session) -> list[Finding]:
+    """What is to be said of a session; once it has ended, what happened: the rest is settled."""
+    ended = session.status in {Status.ARCHIVED, Status.DELETED}
+    return happened(session.findings) if ended else list(session.findings)
+
+
+def happened(findings: Iterable[Finding]) -> list[Finding]:
+    """The findings that ask for nothing."""
+    return [each for each in findings if each.severity is Severity.INFO]
+
+
+def codes(findings: Iterable[Finding]) -> list[str]:
+    """Their codes, each once."""
+    return list(dict.fromkeys(each.code for each in findings))
 
 
 def record(session: Session, sizes: Sizes) -> dict[str, Any]:
@@ -30,7 +46,7 @@ def record(session: Session, sizes: Sizes) -> dict[str, Any]:
         "bytes": size,
         "opened": iso(session.opened),
         "last_arrival": iso(session.last_arrival),
-        "findings": list(dict.fromkeys(finding.code for finding in session.findings)),
+        "findings": codes(findings_of(session)),
     }
 
 

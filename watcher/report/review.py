@@ -1,21 +1,27 @@
 """The review of one session: `watcher show`."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from watcher.core.model import Decision, Scan, Session
+from watcher.core import complete
+from watcher.core.model import Decision, Scan, Session, Status
 from watcher.core.scans import studies
 from watcher.core.units import format_size
 from watcher.dicom.markup import XNAT, parse
+from watcher.report.text import worded
 from watcher.report.times import iso
 
-SCANS: Final = ("SCAN", "DESCRIPTION", "MODALITY", "STUDY", "FILES", "SIZE")
+SCANS: Final = ("SCAN", "DESCRIPTION", "MODALITY", "STUDY", "FILES", "SIZE", "EXPECTED")
+_BECAME: Final = {"kept": "kept out (history)"}
 TIMELINE: Final = ("WHEN", "WHAT", "")
 
 
-def scans(arranged: Sequence[Scan]) -> list[dict[str, Any]]:
-    """The scans of a prearchive session, as JSON."""
+def scans(arranged: Sequence[Scan], missing: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The scans of a prearchive session, as JSON; `missing`: what seems to be, by scan ID.
+
+    `expected` are the files the scan should have in all, those archived already among them.
+    """
     return [
         {
             "id": scan.id,
@@ -25,9 +31,23 @@ def scans(arranged: Sequence[Scan]) -> list[dict[str, Any]]:
             "study_uid": ", ".join(studies(scan.instances)),
             "files": len(scan.instances),
             "bytes": sum(each.size for each in scan.instances),
+            "expected": complete.expected_in(missing.get(scan.id, "")) or complete.expected(scan),
+            "missing": missing.get(scan.id, ""),
         }
         for scan in arranged
     ]
+
+
+def missing(session: Session, arranged: Sequence[Scan]) -> dict[str, str]:
+    """What seems missing in each scan, by ID: as validation found it, who knows the archived files.
+
+    While files still come, or before the first build, as the headers of those that came tell.
+    """
+    if session.status in {Status.RECEIVING, Status.BUILDING}:
+        return {gap.scan: gap.text for gap in complete.look(arranged)[0]}
+    found = (each for each in session.findings if each.code == "maybe-incomplete")
+    told = next((each.evidence.get("missing") for each in found), None)
+    return {scan: str(text) for scan, text in told.items()} if isinstance(told, Mapping) else {}
 
 
 def _descriptions(scan: Scan) -> Iterator[str]:
@@ -37,7 +57,7 @@ def _descriptions(scan: Scan) -> Iterator[str]:
 def archived_scans(xml: bytes) -> list[dict[str, Any]]:
     """The scans of a session XML, as JSON. Raises DocumentError.
 
-    The XML keeps one study for the session; scans of others it accepted are not told apart.
+    The XML keeps one study for the session; where it accepted others, `add_studies` knows.
     """
     root = parse(xml, "the session XML")
     fields = {each.get("name") for each in root.iter(f"{XNAT}field")}
@@ -45,6 +65,7 @@ def archived_scans(xml: bytes) -> list[dict[str, Any]]:
     found = []
     for scan in root.iterfind(f"{XNAT}scans/{XNAT}scan"):
         resources = scan.findall(f"{XNAT}file")
+        lacking = complete.noted(scan.findtext(f"{XNAT}note") or "")
         found.append(
             {
                 "id": scan.get("ID", ""),
@@ -54,9 +75,24 @@ def archived_scans(xml: bytes) -> list[dict[str, Any]]:
                 "study_uid": study,
                 "files": sum(_number(each.get("file_count")) for each in resources),
                 "bytes": sum(_number(each.get("file_size")) for each in resources),
+                "expected": complete.expected_in(lacking),
+                "missing": lacking,
             }
         )
     return found
+
+
+def add_studies(
+    scans: Iterable[dict[str, Any]], studies: Sequence[str], paths: Collection[str]
+) -> None:
+    """The studies of each scan, where the session has several, as its files' names begin (XNAT).
+
+    `paths`: of the files, relative to `SCANS`.
+    """
+    for scan in scans:
+        own = {path.rpartition("/")[2] for path in paths if path.startswith(f"{scan['id']}/")}
+        found = (each for each in studies if any(name.startswith(f"{each}-") for name in own))
+        scan["study_uid"] = ", ".join(found)
 
 
 def _number(text: str | None) -> int:
@@ -93,11 +129,37 @@ def chronicle(log: bytes) -> list[dict[str, Any]]:
 def _told(line: bytes) -> dict[str, Any]:
     try:
         values = json.loads(line)
-        numbers = ", ".join(f"{values[name]} {name}" for name in ("added", "same"))
-        text = f"{values['session']}: {numbers}"
+        text = _refreshed(values) if "changed" in values else _merged(values)
         return {"when": values["timestamp"], "event": values["event"], "text": text}
     except (ValueError, KeyError, TypeError):
         return {"when": "", "event": "", "text": line.decode("utf-8", "replace")}
+
+
+def _merged(values: Mapping[str, Any]) -> str:
+    """How many files came of a session, and what became of the others."""
+    rest = [name for name in ("replaced", "kept", "held") if values.get(name)]
+    return f"{values['session']}: " + ", ".join(
+        f"{values[name]} {_BECAME.get(name, name)}" for name in ("added", "same", *rest)
+    )
+
+
+def _refreshed(values: Mapping[str, Any]) -> str:
+    """What a person had mended."""
+    changed = "; ".join(f"{path}: {what}" for path, what in values["changed"])
+    return f"{values['who']}: {changed}"
+
+
+def decided(line: bytes) -> list[dict[str, Any]]:
+    """The decisions in a line of an archived session's log; none in one that is torn."""
+    try:
+        values = json.loads(line)
+        if "changed" not in values:
+            return list(values["decisions"])
+        when = {"when": values["timestamp"], "who": values["who"], "reason": values["reason"]}
+        accepted = {**when, "command": "refresh --accept-changed", "passed": []}
+        return [accepted] if values["reason"] else []  # without one nothing was accepted
+    except (ValueError, KeyError, TypeError):
+        return []
 
 
 # -- for people ------------------------------------------------------------------------------------
@@ -127,10 +189,28 @@ def scan_rows(document: Mapping[str, Any]) -> list[Sequence[object]]:
     return [
         (
             *(each["id"], each["description"], each["modality"], each["study_uid"]),
-            *(each["files"], format_size(each["bytes"])),
+            *(each["files"], format_size(each["bytes"]), each["expected"]),
         )
         for each in document["scans"]
     ]
+
+
+def incomplete(document: Mapping[str, Any]) -> list[str]:
+    """A line for each scan that seems to lack something."""
+    return [
+        f"scan {each['id']} may be incomplete: {each['missing']}"
+        for each in document["scans"]
+        if each["missing"]
+    ]
+
+
+# what the two sides of a finding are, where they are not what comes and what is archived
+_SIDES: Final[Mapping[str, tuple[str, str]]] = {
+    "mixed-studies": ("main study", "other study"),
+    "duplicate-in-session": ("newcomer", "first"),
+    "scan-number-taken": ("incoming", "new name"),
+    "scan-uid-elsewhere": ("incoming", "joins"),
+}
 
 
 def findings(document: Mapping[str, Any]) -> Iterator[str]:
@@ -140,21 +220,22 @@ def findings(document: Mapping[str, Any]) -> Iterator[str]:
         yield ""
         yield f"{each['severity']} {each['code']}{numbers}, {each['scope']}"
         yield f"  {each['text']}"
-        yield from _sides(each)
+        yield from map(str.rstrip, _sides(each))
         for command in each["resolve"]:
             yield f"  settle it: {command}"
 
 
 def _sides(finding: Mapping[str, Any]) -> Iterator[str]:
-    """A line for each thing compared: incoming, archived, and what that is evidence of."""
+    """A line for each thing compared: the two sides, and what that is evidence of."""
+    one, other = _SIDES.get(finding["code"], ("incoming", "archived"))
     sides = [finding[side] for side in ("incoming", "archived", "evidence")]
-    width = max((len(str(value)) for side in sides[:2] for value in side.values()), default=0)
+    width = max((len(worded(value)) for side in sides[:2] for value in side.values()), default=0)
     for name in dict.fromkeys(name for side in sides for name in side):
-        mine, theirs, mark = ("" if (one := side.get(name)) is None else one for side in sides)
-        if f"{mine}{theirs}":
-            columns = f"{mine!s:{width}}  archived {theirs!s:{width}}  {mark}"
-            yield f"  {name:18} incoming {columns}".rstrip()
-        elif f"{mark}" not in {"", "missing"}:
+        mine, theirs, mark = (worded(side.get(name)) for side in sides)
+        told = f"{one} {mine:{width}}" + (f"  {other} {theirs:{width}}" if sides[1] else "")
+        if mine or theirs:
+            yield f"  {name:18} {told}  {mark}"
+        elif mark not in {"", "missing"}:
             yield f"  {name:18} {mark}"
 
 

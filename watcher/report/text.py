@@ -1,6 +1,17 @@
 """Hostile text made fit for a terminal (spec 13)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+
+
+def worded(value: object) -> str:
+    """A value of a document as people write it: lists with commas, yes and no, nothing for none."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}: {worded(each)}" for name, each in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(worded, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "" if value is None else str(value)
 
 
 def printable(value: object) -> str:

@@ -166,9 +166,6 @@ def _not_yet(file: tables.File) -> Iterator[str]:
             yield f"drop[{number}].contact"
         if drop.strict:
             yield f"drop[{number}].strict"
-    for name, project in file.projects.items():
-        if project.overwrite:
-            yield f"projects.{name}.overwrite"
     changed = dict(file.limits).items() - dict(tables.Limits()).items()
     yield from (f"limits.{name}" for name, _ in sorted(changed))
     if file.metrics.listen is not None:
