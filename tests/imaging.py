@@ -118,8 +118,9 @@ def _made(base):
     settings = load(str(config))
     with command_parts(settings) as parts:
         ids = {each.study: each.id for each in parts.ledger.sessions()}
-        parts.conditions.raise_("file.stuck", "file/mri/0123456789abcdef", parts.clock.now())
-        parts.conditions.raise_("file.stuck", "file/quiet/0123456789abcdef", parts.clock.now())
+        for drop, path in (("mri", "second/torn"), ("mri", "first/torn"), ("quiet", "second/torn")):
+            key = f"file/{drop}/0123456789abcde{len(path)}"
+            parts.conditions.raise_("file.stuck", key, parts.clock.now(), drop=drop, path=path)
         archived = parts.registry.shelf("PROJ1", "S001").session
     return SimpleNamespace(
         base=base,

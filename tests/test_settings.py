@@ -198,7 +198,6 @@ def test_what_is_accepted_but_does_nothing_yet_is_named():
         "drop[0].receipts",
         "drop[0].contact",
         "drop[0].strict",
-        "projects.PROJ1.overwrite",
         "limits.bytes",
         "limits.depth",
         "limits.entries",

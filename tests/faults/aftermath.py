@@ -14,6 +14,7 @@ STORES = ("prearchive", "archive", "quarantine", "history")
 MOMENT = re.compile(r"\d{8}_\d{9}")  # a session's id
 MARK = re.compile(r"\b[0-9a-f]{12}\b")  # of a quarantine entry: made from an inode among others
 DAY = re.compile(r"\b\d{4}-\d\d-\d\d(T[\d:.]+([+]00:00|Z))?")
+SENDER = ("path", "path_base64")
 TOLD = {"opened", "receiving_since", "last_arrival", "changed", "revision", "generation", "when"}
 
 
@@ -30,16 +31,23 @@ def names_below(folder):
             yield f"{inside}/"
 
 
-def picture(root, *, chronicle=True):
-    """All the stores hold, by path, without the times and ids that differ from run to run."""
+def picture(root, *, ledger=True):
+    """All the stores hold, by path, without the times and ids that differ from run to run.
+
+    Without the ledger also without what only it knows: where in the drop an archived file lay.
+    """
     found = {}
     for store in STORES:
         for name in names_below(f"{root}/store/{store}"):
             path = f"{root}/store/{store}/{name}"
             if name.endswith("/"):
                 found[_plain(f"{store}/{name}", root)] = "empty folder"
-            elif not name.startswith(".watcher") and (chronicle or "/logs/" not in name):
+            elif not name.startswith(".watcher") and (ledger or "/logs/" not in name):
                 found[_plain(f"{store}/{name}", root)] = _content(path, root)
+    if not ledger:
+        for values in (each for path, each in found.items() if path.endswith("/reason.json")):
+            for word in SENDER:
+                values.pop(word, None)
     return found
 
 

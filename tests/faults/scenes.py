@@ -1,6 +1,7 @@
 """The beginnings from which crashes are tried: a folder with drops, stores and a configuration."""
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -131,7 +132,49 @@ def late(root):
     put(root, "linked", "b/2", sop=2, series="2", sop_class=CT)
 
 
+def mixed(root):
+    """A session of two studies, in a folder of a drop whose layout names the session."""
+    furnish(root, linked='project = "AUTO"\nlayout = "{session}"')
+    put(root, "linked", "P1/1", sop=1)
+    put(root, "linked", "P1/2", sop=2, series="2")
+    put(root, "linked", "P1/3", sop=3, series="3", study="1.2.5")
+
+
 def foreign(root):
     """Files under the archived label that are of another study."""
     put(root, "linked", "b/1", sop=51, series="5", study="1.2.5")
     put(root, "linked", "b/2", sop=52, series="6", study="1.2.5")
+
+
+def late_in_part(root):
+    """Late files of which one differs, so that its scan is held; the others can go in."""
+    put(root, "linked", "b/1", sop=1, ImageComments="another")
+    put(root, "linked", "b/6", sop=6)
+    put(root, "linked", "b/2", sop=2, series="2")
+    put(root, "linked", "b/4", sop=4, series="2")
+    put(root, "linked", "b/5", sop=5, series="0")  # the first of its number: the IDs move
+    put(root, "linked", "b/3", sop=3, series="2", sop_class=CT)
+
+
+def overwriting(root):
+    """A session that is to be archived, of a project whose newcomers replace."""
+    waiting(root, "OVER")
+    config = Path(root, "w.toml")
+    config.write_text(f"{config.read_text()}[projects.OVER]\noverwrite = true\n")
+
+
+def late_replacing(root):
+    """Late files: two that replace, a known one, a new one, and a series whose number is taken."""
+    put(root, "linked", "b/1", sop=1, ImageComments="another")
+    put(root, "linked", "b/2", sop=2, series="2")
+    put(root, "linked", "b/3", sop=3, series="2", ImageComments="another")
+    put(root, "linked", "b/4", sop=4, series="2")
+    put(root, "linked", "b/5", sop=5, series="0")
+
+
+def late_to_a_poor_catalog(root):
+    """A late file of a scan whose catalog has lost the UIDs."""
+    scan = Path(root, "store/archive/AUTO/arc001/P1/SCANS/4-MR2/DICOM/scan_4-MR2_catalog.xml")
+    scan.write_text(re.sub(r' UID="1\.2\.3\.9\.\d+"', "", scan.read_text()))
+    put(root, "linked", "b/4", sop=4, series="2")
+    put(root, "linked", "b/2", sop=2, series="2")

@@ -79,11 +79,19 @@ CASES = {
     "relabel": Case((scenes.ready, None), "relocate", RELABEL),
     "move": Case((scenes.unassigned, None), "relocate", MOVE),
     "move, ledger lost": Case((scenes.unassigned, None), "relocate", MOVE, lose_ledger=True),
+    "split": Case((scenes.mixed, None), "split", PERSON, points=8),
+    "split, ledger lost": Case((scenes.mixed, None), "split", PERSON, points=8, lose_ledger=True),
     "delete": Case((scenes.ready, None), "delete", PERSON, points=5),
     "delete scans": Case(
         (scenes.ready, None), "delete_scans", {"scans": ["4-MR2"], **PERSON}, points=5
     ),
     "rebuild": Case((scenes.ready, None), "rebuild", points=5),
+    "merge in part": Case((scenes.archived, scenes.late_in_part), points=10),
+    "merge in part, ledger lost": Case(
+        (scenes.archived, scenes.late_in_part), points=3, lose_ledger=True
+    ),
+    "merge with replacements": Case((scenes.overwriting, scenes.late_replacing), points=10),
+    "merge into a poor catalog": Case((scenes.archived, scenes.late_to_a_poor_catalog), points=3),
 }
 
 
@@ -139,7 +147,7 @@ class Trial:
             known = {"taken": known["taken"], "instances": known["instances"]}
         drops = sorted(aftermath.names_below(f"{root}/drops"))
         return {
-            "stores": aftermath.picture(root, chronicle=not lost_ledger),
+            "stores": aftermath.picture(root, ledger=not lost_ledger),
             "drops": [name for name in drops if not name.endswith("/")],
             "ledger": known,
             "leftovers": aftermath.leftovers(root),
