@@ -68,11 +68,11 @@ PERSON = {"who": "anna", "reason": "as the study says"}
 RELABEL = {"project": "HELD", "label": "S2", "subject": "N2", "command": "relabel", **PERSON}
 MOVE = {"project": "AUTO", "label": "P1", "subject": "N1", "command": "move", **PERSON}
 CASES = {
-    "archive": Case((scenes.two_drops, scenes.both_filled), points=20),
+    "archive": Case((scenes.two_drops, scenes.both_filled), points=12),
     "copy": Case((scenes.one_drop, scenes.shared), points=8),
-    "archive, ledger lost": Case((scenes.one_drop, scenes.shared), points=12, lose_ledger=True),
-    "merge": Case((scenes.archived, scenes.late), points=12),
-    "merge, ledger lost": Case((scenes.archived, scenes.late), points=12, lose_ledger=True),
+    "archive, ledger lost": Case((scenes.one_drop, scenes.shared), points=8, lose_ledger=True),
+    "merge": Case((scenes.archived, scenes.late), points=8),
+    "merge, ledger lost": Case((scenes.archived, scenes.late), points=6, lose_ledger=True),
     "force": Case(
         (scenes.archived, scenes.foreign, None), "archive_now", {"force": True, **PERSON}
     ),
