@@ -69,7 +69,7 @@ class TestArchiving:
         done = decide.archive_now(bench.parts, session.id, force=True, **PERSON)
         assert Status.ARCHIVED is done.status
         (decision,) = decisions(bench)
-        assert ("anna", "archive", ["study-uid-mismatch"]) == tuple(
+        assert ("anna", "archive --force", ["study-uid-mismatch"]) == tuple(
             decision[word] for word in ("who", "command", "passed")
         )
         (said,) = bench.events("session.decided")

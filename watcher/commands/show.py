@@ -75,8 +75,19 @@ def _staged(parts: Parts, session: Session) -> dict[str, Any]:
         "folder": parts.storage.folder(session),
         "scans": review.scans(scans, review.missing(session, scans)),
         **_unfiled(parts, session),
-        "timeline": review.timeline(session),
+        "timeline": _past(parts, session),
     }
+
+
+def _past(parts: Parts, session: Session) -> list[dict[str, Any]]:
+    """What happened to a session that waits, with what of it is archived already."""
+    log = b""
+    if session.project is not None:
+        folder = parts.storage.archived(session.project, session.label)
+        log = files.read_if_there(f"{folder}/{CHRONICLE}") or b""
+    own = [line for line in log.splitlines() if session.id.encode() in line]
+    told = [*review.timeline(session), *review.chronicle(b"\n".join(own))]
+    return sorted(told, key=lambda each: str(each["when"]))
 
 
 def _gone(parts: Parts, session: Session) -> dict[str, Any]:

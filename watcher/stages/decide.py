@@ -69,7 +69,9 @@ def archive_now(
     passed = overridden(session, force=force, policy=policy)
     if session.status is Status.CONFLICT and passed:
         tell(session, passed)
-        decision = decision_on(parts, session, "archive", who, reason, passed=passed, policy=policy)
+        flags = ["--force"] if force else []
+        command = " ".join(["archive", *flags, *([f"--{policy}"] if policy else [])])
+        decision = decision_on(parts, session, command, who, reason, passed=passed, policy=policy)
         session = _override(parts, session, decision)
     return _built(archive(parts, session.id)) if _can_go_in(session) else session
 
