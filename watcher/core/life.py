@@ -14,6 +14,7 @@ cut off: BUILDING ──► RECEIVING     ARCHIVING, before its first swap, ─�
          ARCHIVING after it, MOVING and DELETING are carried forward: no move
 
 CONFLICT: the data disagree, somebody who knows the study decides. ERROR: the machine could not.
+A session of which findings hold some scans goes by ARCHIVING to CONFLICT: the others are in.
 """
 
 from collections.abc import Mapping
