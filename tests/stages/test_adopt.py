@@ -211,6 +211,15 @@ class TestOlderLedger:
         assert 1 == await adopted(bench)
         assert 2 == len(bench.parts.ledger.instances(session.id))
 
+    async def test_what_only_the_ledger_knows_of_a_file_it_keeps(self, bench):
+        """Read again, a file still comes from where it lay in its drop, at the time it came."""
+        session = bench.filed(1, 2)
+        one, other = bench.parts.ledger.instances(session.id)
+        bench.parts.ledger.drop_instances(session.id, [other.place])
+        assert 1 == await adopted(bench)
+        again, read = bench.parts.ledger.instances(session.id)
+        assert (one, ("", b"")) == (again, (read.drop, read.source))
+
     async def test_a_session_that_is_nowhere_is_forgotten(self, bench):
         """Rows without a folder, record or plan belong to nothing."""
         session = bench.filed(1)

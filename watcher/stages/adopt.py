@@ -7,7 +7,7 @@ ledger knows as its record has it costs a look at its names only while it is REC
 import os
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from watcher.core import names
@@ -246,10 +246,21 @@ def _take_in(
     session = record or _unrecorded(parts, found, instances)
     if session.status in ENDED:
         return 0
-    parts.ledger.add(session, instances)
+    parts.ledger.add(session, _as_known(parts, session.id, instances))
     if record is None:
         parts.publish(session.id)
     return 1
+
+
+def _as_known(parts: Parts, owner: str, instances: Sequence[Instance]) -> list[Instance]:
+    """The files with what only the ledger knows of them: where they came from, and when."""
+    rows = [*parts.ledger.instances(owner, in_hand=True), *parts.ledger.instances(owner)]
+    known = {(each.header.sop_instance, each.digest): each for each in rows}
+    found = ((each, known.get((each.header.sop_instance, each.digest))) for each in instances)
+    return [
+        replace(each, drop=old.drop, source=old.source, arrived=old.arrived) if old else each
+        for each, old in found
+    ]
 
 
 def _leave(parts: Parts, found: Found, record: Session | None, unread: int) -> int:
