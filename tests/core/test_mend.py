@@ -129,3 +129,16 @@ def test_accepting_renews_and_drops():
     assert {"1.dcm", "3.dcm"} == {one.uri for one in done.entries}
     assert HERE[f"{FOLDER}/1.dcm"].digest == done.replace["1.dcm"].digest
     assert "it was " + "0" * 32 in dict(done.accepted)[f"{FOLDER}/1.dcm"]
+
+
+def test_a_file_found_again_leaves_an_entry_that_disputes_it():
+    """Of two entries of a lost file that contradict each other one is found; the other stays."""
+    path, other = f"{FOLDER}/1.dcm", f"{FOLDER}/6.dcm"
+    lost = [
+        listed("1.dcm", gone=True),
+        listed("1.dcm", gone=True, uri="./1.dcm", digest="0" * 32),
+    ]
+    known = Facts({other: HERE[path].digest}, {other: HERE[path]})
+    done = mended(lost, ["6.dcm"], known=known)
+    assert {"6.dcm", "./1.dcm"} == {entry.uri for entry in done.entries}
+    assert 2 * HERE[path].size == done.size
