@@ -9,7 +9,8 @@ from cyclopts import Parameter
 
 from watcher.commands import select
 from watcher.commands.output import print_json, print_table
-from watcher.core.errors import ConfigurationError, HeldError, RefusedError, WatcherError
+from watcher.commands.several import on_each
+from watcher.core.errors import ConfigurationError, HeldError, RefusedError
 from watcher.core.model import Session, Status
 from watcher.core.record import finding_values
 from watcher.stages.parts import Parts
@@ -71,30 +72,22 @@ def act_on(parts: Parts, found: Sequence[Session], act: Act, *, json: bool) -> i
     `act` gives the session, or those it became. One that is refused does not stop the others; of
     several codes the first of 2, 10, 4, 3 counts.
     """
-    ended: list[Session] = []
-    refused: list[WatcherError] = []
-    for each in found:
-        try:
-            done = _acted(parts, each, act)
-            ended += done if isinstance(done, list) else [done]
-        except WatcherError as error:
-            if len(found) == 1:
-                raise
-            refused.append(error)
-            sys.stderr.write(f"watcher: {each.id}: {error}\n")
+    became, code = on_each(
+        found, lambda each: _acted(parts, each, act), lambda each: each.id, told=str
+    )
+    ended = [each for some in became for each in some]
     show(ended, json=json)
-    if refused:
-        return min((error.exit_code for error in refused), key=(2, 10, 11, 1, 4, 3).index)
-    return OPEN if any(each.status in UNSETTLED for each in ended) else DONE
+    return code or (OPEN if any(each.status in UNSETTLED for each in ended) else DONE)
 
 
-def _acted(parts: Parts, each: Session, act: Act) -> Session | list[Session]:
+def _acted(parts: Parts, each: Session, act: Act) -> list[Session]:
     keys = parts.keys(select.in_prearchive(each))
     with parts.leases.hold(keys, parts.clock.now()):
         now = select.in_prearchive(parts.ledger.session(each.id))
         if parts.keys(now) != keys:
             raise HeldError(f"{each.id} was moved meanwhile", hint="try again")
-        return act(parts, now)
+        done = act(parts, now)
+    return done if isinstance(done, list) else [done]
 
 
 def show(ended: Sequence[Session], *, json: bool) -> None:

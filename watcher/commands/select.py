@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from watcher.commands import coded
+from watcher.core import pick
 from watcher.core.errors import RefusedError, UnknownSessionError
 from watcher.core.model import UNASSIGNED, Session, Status
 from watcher.io.registry import Shelf
@@ -63,11 +64,9 @@ def in_prearchive(wanted: Session) -> Session:
 
 
 def _matching(text: str, known: Iterable[Session]) -> list[Session]:
-    """Those with a part that is the text; else those with a part that holds it."""
-    every = list(known)
-    wanted = text.casefold().strip("/")
-    exact = [each for each in every if wanted in each.shown.casefold().split("/")]
-    return exact or [each for each in every if wanted and wanted in each.shown.casefold()]
+    """Those that the text, or any part of it, means."""
+    every = {each.shown: each for each in known}
+    return [every[shown] for shown in pick.fitting(text, list(every))]
 
 
 def _one(text: str, found: Sequence[Session]) -> Session:

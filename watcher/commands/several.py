@@ -13,12 +13,20 @@ FIRST: Final = (2, 10, 11, 1, 4, 3)
 """Of several exit codes the first of these counts (spec 4)."""
 
 
+def _hinted(error: WatcherError) -> str:
+    return f"{error} ({error.hint})" if error.hint else str(error)
+
+
 def on_each(
-    found: Sequence[T], act: Callable[[T], R], called: Callable[[T], str]
+    found: Sequence[T],
+    act: Callable[[T], R],
+    called: Callable[[T], str],
+    told: Callable[[WatcherError], str] = _hinted,
 ) -> tuple[list[R], int]:
     """What acting on each gave, and the exit code of those that failed, or 0.
 
-    What is refused is said under the name `called` gives; a single one raises its own error.
+    What is refused is said, as `told` puts it, under the name `called` gives; a single one raises
+    its own error.
     """
     done: list[R] = []
     codes: list[int] = []
@@ -29,6 +37,5 @@ def on_each(
             if len(found) == 1:
                 raise
             codes.append(error.exit_code)
-            hint = f" ({error.hint})" if error.hint else ""
-            sys.stderr.write(f"watcher: {called(each)}: {error}{hint}\n")
+            sys.stderr.write(f"watcher: {called(each)}: {told(error)}\n")
     return done, min(codes, key=FIRST.index, default=0)

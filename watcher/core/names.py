@@ -15,6 +15,7 @@ from typing import Final, Literal
 from watcher.core.model import Header
 
 LABEL_LENGTH: Final = 64
+FOLDERS: Final = ("DICOM", "secondary")  # a scan's resources whose files are instances
 NAME_LENGTH: Final = 255  # bytes; NAME_MAX of every file system we write to
 DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 

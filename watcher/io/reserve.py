@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import Connection, Select, Table, func, insert, select
 
@@ -21,8 +21,6 @@ from watcher.core.model import (
 )
 from watcher.io import tables
 from watcher.io.ledger import put
-
-FOLDERS: Final = ("DICOM", "secondary")  # of a scan
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +243,7 @@ class Desk:
     def _look_up_names(self, scan: str, wanted: Collection[str]) -> None:
         row = tables.instance.c
         query = select(row.name).where(row.session == self.session.id, row.scan == scan)
-        query = query.where(row.folder.in_(FOLDERS), row.name.in_(wanted))
+        query = query.where(row.folder.in_(names.FOLDERS), row.name.in_(wanted))
         self._names |= {(scan, name) for name in self._tx.execute(query).scalars()}
         self._asked |= {(scan, name) for name in wanted}
 

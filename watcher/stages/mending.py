@@ -21,7 +21,6 @@ from watcher.stages.entries import instance_paths, reread
 from watcher.stages.inventory import Document, Listing, item_of, listings
 from watcher.stages.parts import Parts
 
-OURS: Final = ("DICOM", "secondary")  # the resources whose files are instances
 _MD5: Final = re.compile("[0-9a-f]{32}")
 
 
@@ -107,7 +106,7 @@ def _bare(base: str, document: Document) -> Iterator[Listing]:
     known = {os.path.dirname(each.path) for each in listings(base, document)}
     scans = os.path.join(base, "SCANS")
     for scan in sorted(files.names_in(scans)):
-        for label in OURS:
+        for label in names.FOLDERS:
             path = names.catalog_path(scan, label)
             folder = os.path.dirname(path)
             if folder not in known and instance_paths(base, folder):
@@ -133,7 +132,7 @@ def _unlisted(base: str, listing: Listing, known: set[str]) -> Iterator[str]:
 
 
 def _is_ours(listing: Listing) -> bool:
-    return os.path.basename(listing.folder) in OURS
+    return os.path.basename(listing.folder) in names.FOLDERS
 
 
 def _digests(base: str, found: Sequence[Listing], digests: Digests) -> dict[str, str]:

@@ -14,7 +14,7 @@ from watcher.dicom import document as xml
 from watcher.dicom.repair import named
 from watcher.io import files
 from watcher.stages.inventory import Document
-from watcher.stages.mending import OURS, Work
+from watcher.stages.mending import Work
 from watcher.stages.parts import Parts
 
 ADDED = "scans added: "
@@ -149,7 +149,7 @@ def _new_scans(document: Document, found: Sequence[Work]) -> list[Scan]:
     for work in found:
         said = work.listing.said
         named = work.listing.told and not document.fault
-        if not named and said.label in OURS and _is_in_place(work) and work.members:
+        if not named and said.label in names.FOLDERS and _is_in_place(work) and work.members:
             by_scan.setdefault(said.scan, {})[said.label] = work
     scans = (_scan(scan_id, by_scan[scan_id]) for scan_id in sorted(by_scan, key=scan_order))
     return [scan for scan in scans if scan.uid]

@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
-from watcher.core import uris
+from watcher.core import names, uris
 from watcher.core.errors import DocumentError
 from watcher.core.match import beside, path_of
 from watcher.core.model import (
@@ -31,7 +31,6 @@ from watcher.stages.entries import completed, entries_of, reread
 from watcher.stages.parts import Parts
 from watcher.stages.session_xml import check_new, parsed
 
-OURS = frozenset({"DICOM", "secondary"})  # the resources whose files are instances
 GZIP = ".gz"
 
 
@@ -94,7 +93,7 @@ class Shelf:
     def _resource(
         self, scan: ArchivedScan, resource: ArchivedResource, wanted: "_Wanted"
     ) -> ArchivedResource:
-        if resource.label not in OURS:
+        if resource.label not in names.FOLDERS:
             return resource  # somebody else's files: none of ours are compared with them
         resource = replace(resource, catalog=self._where(resource.catalog))
         data = self._document(resource.catalog)

@@ -213,7 +213,7 @@ def _check_listed_once(shelf: Shelf, merge: plan.Merge) -> None:
 def _seen(parts: Parts, session: Session, scans: Sequence[Scan]) -> Seen:
     base = parts.storage.folder(session)
     return Seen(
-        strays=strays(parts, session),
+        strays=_strays(parts, session, scans),
         unreadable={scan.id: lost for scan in scans if (lost := tuple(_unreadable(base, scan)))},
         stuck=stuck(parts, session),
     )
@@ -228,14 +228,12 @@ def _unreadable(base: str, scan: Scan) -> list[str]:
     ]
 
 
-def strays(parts: Parts, session: Session) -> tuple[str, ...]:
+def _strays(parts: Parts, session: Session, scans: Sequence[Scan]) -> tuple[str, ...]:
     """Files in scan folders that are no instances, nor catalogs of ours; links are left alone."""
     base = parts.storage.folder(session)
-    known = {
-        each.place.path
-        for in_hand in (False, True)
-        for each in parts.ledger.instances(session.id, in_hand=in_hand)
-    }
+    in_hand = parts.ledger.instances(session.id, in_hand=True)
+    filed = (each for scan in scans for each in scan.instances)
+    known = {each.place.path for each in (*filed, *in_hand)}
     return tuple(
         path
         for path in files.walk(base)
