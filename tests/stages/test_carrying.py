@@ -9,36 +9,24 @@ from dataclasses import replace
 
 import pytest
 from makers import MR
+from planned import beside, plan
 
 from watcher.core.errors import StorageError
-from watcher.core.life import Event
 from watcher.core.model import Status
 from watcher.core.policy import Project
 from watcher.dicom import catalog
 from watcher.io import files
-from watcher.stages import carrying, planning, withdrawing
+from watcher.stages import carrying, withdrawing
 from watcher.stages import promise as promises
 from watcher.stages.archive import archive
 from watcher.stages.parts import Stopped
 from watcher.stages.promise import OutdatedError
-from watcher.stages.validate import judge
 
 
 @pytest.fixture
 def planned(bench):
     """The plan of a new session of two files, written down."""
     return plan(bench, bench.built(1, 2))
-
-
-def plan(bench, session):
-    session = bench.parts.ledger.move(session.id, Event.ARCHIVE)
-    promise = planning.plan(bench.parts, judge(bench.parts, session))
-    promises.write(bench.parts, promise)
-    return promise
-
-
-def beside(bench, promise):
-    return bench.parts.storage.beside(promise.session, "plan.json")
 
 
 @pytest.fixture

@@ -6,28 +6,15 @@ import os
 from dataclasses import replace
 
 import pytest
+from planned import beside, plan
 
 from watcher.core.errors import DocumentError
-from watcher.core.life import Event
 from watcher.core.model import Entry
 from watcher.dicom import catalog
 from watcher.io import files
-from watcher.stages import planning
 from watcher.stages import promise as promises
 from watcher.stages.documents import Next
 from watcher.stages.promise import Retire, Swap
-from watcher.stages.validate import judge
-
-
-def plan(bench, session):
-    session = bench.parts.ledger.move(session.id, Event.ARCHIVE)
-    promise = planning.plan(bench.parts, judge(bench.parts, session))
-    promises.write(bench.parts, promise)
-    return promise
-
-
-def beside(bench, promise):
-    return bench.parts.storage.beside(promise.session, "plan.json")
 
 
 def read(bench, promise):
