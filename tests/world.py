@@ -29,6 +29,7 @@ class World:
         *,
         project="P1",
         drop_lines=(),
+        storage_lines=(),
         extra="",
         settle="100ms",
         inactivity="1s",
@@ -43,6 +44,7 @@ class World:
             "[storage]",
             f'root = "{self.root}"',
             'reserve = "1MiB"',
+            *storage_lines,
             "[[drop]]",
             f'path = "{self.drop}"',
             'name = "mri"',
@@ -76,9 +78,9 @@ class World:
         code, text = self.watcher("run", "--once")
         return code, [json.loads(line) for line in text.splitlines()]
 
-    def daemon(self, **environment):
-        """`watcher run`, as a process of its own."""
-        return Daemon(self, environment)
+    def daemon(self, *before, **environment):
+        """`watcher run`, as a process of its own; `before` are the words put before the command."""
+        return Daemon(self, before, environment)
 
     @property
     def sessions(self):
@@ -123,11 +125,11 @@ class World:
 class Daemon:
     """A running daemon, its lines read as they come."""
 
-    def __init__(self, world, environment):
+    def __init__(self, world, before, environment):
         self.events = []
         self._more = threading.Condition()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "watcher", "run", "--config", str(world.config)],
+            [*before, sys.executable, "-m", "watcher", "run", "--config", str(world.config)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
