@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import select
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -424,3 +425,44 @@ def test_making_a_key_that_came_meanwhile_changes_nothing(tmp_path):
     _make_key(str(path))
     assert load_key(str(path)) == b"k" * 32
     assert os.listdir(tmp_path) == ["log.key"]
+
+
+def test_a_reader_that_stops_reading_costs_lines_and_no_time():
+    """A full pipe is waited for once; then lines are lost, counted, and the loss said once."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with open(reading, "rb", 0) as reader, open(writing, "w") as stream:
+        while os.write(writing, bytes(4096)) == 4096:
+            if not select.select([], [writing], [], 0)[1]:
+                break
+        os.set_blocking(writing, True)
+        log = make(stream)
+        for _ in range(500):
+            log("daemon.heartbeat")
+        assert log.lost == 500
+        reader.read(1 << 20)
+        log("daemon.ready")
+        said = lines(reader.read(1 << 20).decode())
+    assert [one["event"] for one in said] == ["daemon.ready", "log.degraded"]
+    expected = ("stream", 500, "BlockingIOError: nobody reads it")
+    assert expected == (said[1]["sink"], said[1]["lost"], said[1]["error"])
+
+
+def test_a_long_line_is_whole_on_a_pipe(tmp_path):
+    """A line longer than what a pipe takes at once comes whole."""
+    reading, writing = os.pipe()
+    with open(reading, "rb", 0) as reader, open(writing, "w") as stream:
+        make(stream)("daemon.ready", text="x" * 20_000)
+        (said,) = lines(reader.read(1 << 20).decode())
+    assert "x" * 20_000 == said["text"]
+
+
+def test_a_file_that_was_removed_is_made_anew(tmp_path):
+    """Lines don't go on into a file that has no name any more."""
+    target = tmp_path / "log"
+    log = make(file=target)
+    log("daemon.started")
+    target.unlink()
+    log("daemon.ready")
+    log.close()
+    assert ["daemon.ready"] == [one["event"] for one in lines(target.read_text())]

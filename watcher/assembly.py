@@ -11,9 +11,11 @@ from typing import TextIO
 from watcher.core.coding import Coder
 from watcher.core.errors import ConfigurationError, MissingPlaceError, StorageError
 from watcher.core.events import Emit
+from watcher.io import intact
 from watcher.io.clock import Clock
 from watcher.io.lease import Leases, is_locked
-from watcher.io.ledger import Ledger
+from watcher.io.ledger import NAME, Ledger
+from watcher.io.lookup import STORE_MOUNT, Lookup
 from watcher.io.mounts import is_network, mount_of, read_mounts
 from watcher.io.receiving import Receiving
 from watcher.io.registry import Registry
@@ -105,8 +107,37 @@ def check_owner(storage: Storage) -> None:
     )
 
 
+def open_ledger(storage: Storage, emit: Emit, *, damaged: bool = False) -> Ledger:
+    """The ledger for a run that holds the stores; one that can't be used is set aside, and said.
+
+    `damaged`: it failed a run that is over. MissingPlaceError where the state folder is gone.
+    """
+    state, prearchive = storage.require("state"), storage.stores.prearchive
+    staged = storage.is_there("prearchive")
+    path = os.path.join(state, NAME)
+    why = intact.fault_of(path, prearchive if staged else "")
+    if why or damaged:
+        aside = intact.set_aside(path)
+        kept = f"; set aside as {os.path.basename(aside)}" if aside else ""
+        text = f"the ledger: {why or 'it failed a run'}{kept}; made anew from the stores"
+        emit("daemon.recovered", count=1, text=text, outcome="rebuilt")
+    return Ledger.open(state)
+
+
+def sign_run(storage: Storage, ledger: Ledger) -> None:
+    """Write into ledger and prearchive that they belong together, as of this run.
+
+    StorageError where either refuses: a run waits for it, see `starting`.
+    """
+    if storage.is_there("prearchive"):
+        runs = intact.next_runs(storage.stores.prearchive)
+        ledger.remember(intact.RUNS, runs)
+        intact.sign(storage.stores.prearchive, runs)
+
+
 def parts_of(settings: Settings, storage: Storage, ledger: Ledger, emit: Emit) -> Parts:
     """Everything the stages work with."""
+    storage.mounted = Lookup(ledger).mounts(STORE_MOUNT)
     return Parts(
         storage=storage,
         ledger=ledger,
@@ -129,6 +160,11 @@ def command_parts(settings: Settings) -> Iterator[Parts]:
     command appends them to `log.file` and standard error when it ends.
     """
     storage = open_storage(settings)
+    if not os.path.lexists(os.path.join(settings.stores.state, NAME)):
+        raise MissingPlaceError(
+            f"there is no ledger in {settings.stores.state}",
+            hint="`watcher run` makes it, or rebuilds it from the stores",
+        )
     log = open_log(settings, None)
     ledger = Ledger.open(settings.stores.state)
     outbox = Outbox(ledger)

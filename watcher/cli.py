@@ -69,7 +69,8 @@ def call(arguments: Sequence[str]) -> int:
         code = application(*arguments[:1])(
             list(arguments), exit_on_error=False, print_error=False, result_action="return_value"
         )
-        sys.stdout.flush()
+        if sys.stdout:  # None where the program was started without one
+            sys.stdout.flush()
         return code if isinstance(code, int) else DONE
     except (CycloptsError, WatcherError) as error:
         return _tell(error)

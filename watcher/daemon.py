@@ -3,22 +3,26 @@
 import os
 import signal
 import sys
-from collections.abc import Callable, Collection, Mapping
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TextIO
 
 import anyio
 from anyio.abc import TaskGroup
 
 from watcher import __version__
-from watcher.assembly import open_log, parts_of, prepare_storage, say_outbox
-from watcher.core.errors import StorageError
+from watcher.assembly import open_ledger, open_log, parts_of, prepare_storage, sign_run
+from watcher.core.errors import LedgerError, damaged
 from watcher.core.model import Status
 from watcher.core.policy import Drop
 from watcher.io.ledger import PREARCHIVED, Ledger
 from watcher.io.observe import Observer
-from watcher.io.said import Outbox
 from watcher.io.service import notify
+from watcher.io.stores import Storage
 from watcher.io.workers import Workers
 from watcher.log import Log
 from watcher.settings import Settings
@@ -31,11 +35,13 @@ from watcher.stages.parts import Parts
 from watcher.stages.presence import is_native, is_remote
 from watcher.stages.recover import recover, reidentify
 from watcher.stages.sessions import Sessions
+from watcher.starting import Waited, locked, opened, recovered
+from watcher.upkeep import Upkeep
 
 DONE, OPEN, MISSING, INTERRUPTED = 0, 3, 10, 130
-TICK = 0.5  # seconds between two looks at the outbox
-DISK = 5.0  # seconds between two looks at the stores
-LEDGER = "storage/ledger"  # the key of its faults
+LEDGERS = 3  # tried one after the other, before the fault is the disk's
+LASTING = 600.0  # seconds after which a ledger that fails is the first again
+PATIENCE = 5.0  # seconds after a signal until a program that hangs is ended
 UNSETTLED = (Status.CONFLICT, Status.ERROR)
 
 
@@ -53,16 +59,43 @@ def run(
     """
     storage = prepare_storage(settings)
     log = open_log(settings, stream or sys.stdout)
+    waited = Waited(log, notify_address)
     try:
-        with storage.locked():
-            ledger = Ledger.open(settings.stores.state)
-            try:
-                parts = parts_of(settings, storage, ledger, log)
-                return anyio.run(Daemon(settings, parts, log, notify_address).main, once)
-            finally:
-                ledger.close()
+        with locked(storage, waited, once=once):
+            failed = 0
+            while failed < LEDGERS:
+                began = time.monotonic()
+                code = _run_on(settings, storage, log, waited, once=once, again=failed > 0)
+                if code is not None:
+                    return code
+                failed = failed + 1 if time.monotonic() - began < LASTING else 1
+            raise damaged(f"{LEDGERS} of them failed one after the other")
     finally:
         log.close()
+
+
+def _run_on(
+    settings: Settings,
+    storage: Storage,
+    log: Log,
+    waited: Waited,
+    *,
+    once: bool,
+    again: bool,
+) -> int | None:
+    """A run on one ledger: the exit code, or None where the ledger failed."""
+    ledger: Ledger | None = None
+    try:
+        make = partial(open_ledger, storage, log, damaged=again)
+        ledger = opened(storage, waited, make, once=once)
+        parts = parts_of(settings, storage, ledger, log)
+        waited.hand_over(parts.conditions)
+        return anyio.run(Daemon(settings, parts, log, waited.notify_address).main, once)
+    except LedgerError:
+        return None  # the next is made from the stores
+    finally:
+        if ledger:
+            ledger.close()
 
 
 @dataclass
@@ -79,15 +112,21 @@ class Daemon:
         self._began = self.parts.clock.monotonic()
         self._disk = Disk(self.parts, self.settings.reserve)
         self._hop = Hop(4)
-        self._outbox = Outbox(self.parts.ledger)
+        self._upkeep = Upkeep(
+            self.parts,
+            self.log,
+            self._disk,
+            self._hop,
+            self.settings.log.heartbeat,
+            self.notify_address,
+        )
         self._signal: signal.Signals | None = None
-        self._ledger_fault = False
+        self._force: threading.Timer | None = None  # what ends a program that hangs
         self._code = DONE
         self._left: dict[str, object] = {}  # what a drain leaves open
-        self._unwell: dict[str, tuple[float, str]] = {}  # drops without hints: since, and why
 
     async def main(self, once: bool) -> int:  # noqa: FBT001  anyio.run passes by position
-        """The whole run, in its order."""
+        """The whole run, in its order. LedgerError where the ledger failed meanwhile."""
         signal.signal(signal.SIGIO, signal.SIG_IGN)
         self.parts.emit(
             "daemon.started",
@@ -97,20 +136,31 @@ class Daemon:
             config=self.settings.source,
             drops=[drop.name for drop in self.settings.drops],
         )
-        async with anyio.create_task_group() as tasks:
-            await tasks.start(self._signals, tasks)
-            async with Workers.open(count=2) as workers:
-                await self._work(workers, once=once)
-            tasks.cancel_scope.cancel()
+        failed: list[Exception] = []
+        try:
+            async with anyio.create_task_group() as tasks:
+                await tasks.start(self._signals, tasks)
+                async with Workers.open(count=2) as workers:
+                    await self._work(workers, once=once)
+                tasks.cancel_scope.cancel()
+        except* LedgerError as errors:
+            failed.extend(errors.exceptions)
+        if failed and self._signal is None:
+            raise damaged("it failed while it was used") from failed[0]
         reason = self._signal.name if self._signal else "drained"
-        await self._hop(say_outbox, self._outbox, self.log)
+        with suppress(LedgerError):  # the next run makes another
+            await self._upkeep.say_outbox()
         seconds = round(self.parts.clock.monotonic() - self._began, 3)
+        if self._force:
+            self._force.cancel()
         self.parts.emit("daemon.stopped", reason=reason, seconds=seconds, **self._left)
         return self._code if self._signal is None else _code_of(self._signal)
 
     async def _work(self, workers: Workers, *, once: bool) -> None:
-        await self._hop(self._disk.check)
-        await recover(self.parts, workers.examine, self._hop)
+        owed = partial(self._pay, workers)
+        if not await recovered(self.parts, self._upkeep, owed, once=once):
+            self._code, self._left = OPEN, {"low": self._disk.shut()}
+            return
         drops = {drop.name: drop for drop in self.settings.drops}
         await self._hop(reidentify, self.parts, drops, self.settings.identify)
         filer, sessions = (
@@ -125,6 +175,11 @@ class Daemon:
             self._code = await self._drain(intakes, sessions)
         else:
             await self._serve(intakes, sessions)
+
+    async def _pay(self, workers: Workers) -> None:
+        """What a start owes the last run."""
+        await self._hop(sign_run, self.parts.storage, self.parts.ledger)
+        await recover(self.parts, workers.examine, self._hop)
 
     def _intake(self, drop: Drop, workers: Workers, filer: Filer, sessions: Sessions) -> Intake:
         return Intake(
@@ -148,14 +203,16 @@ class Daemon:
                 drains.start_soon(intake.drain)
         await sessions.round(idle=True)
         await sessions.round(idle=True)
+        await self._upkeep.patiently(self._disk.check)
         gone = [name for name, each in intakes.items() if not each.looker.available]
         left = {
             "waiting": sum(len(intake.waiting()) for intake in intakes.values()),
             "quarantined": len({entry.id for entry in self.parts.registry.aside()} - before),
             "unsettled": len(self.parts.ledger.sessions(UNSETTLED)),
             "postponed": sessions.postponed(),
-            "low": sorted(self._disk.low),
+            "low": self._disk.shut(),
         }
+        await self._hop(self.parts.ledger.check)
         missing = sorted(gone) + sorted(self._disk.missing)
         self._left = {**left, "missing": missing}
         if missing:
@@ -169,7 +226,8 @@ class Daemon:
         observer = Observer(
             native,
             hint=lambda drop, path: intakes[drop].hint(path),
-            health=self._health,
+            health=self._upkeep.health,
+            backoff=(1.0, max(1.0, min([60.0, *(d.rescan_interval for d in self.settings.drops)]))),
         )
         async with anyio.create_task_group() as stages:
             await stages.start(observer.run)
@@ -177,9 +235,9 @@ class Daemon:
                 await stages.start(intake.run)
                 stages.start_soon(_renew, intake, observer)
             await stages.start(sessions.run)
-            stages.start_soon(self._watch_disk)
-            stages.start_soon(self._say)
-            stages.start_soon(self._beat, intakes, native)
+            stages.start_soon(self._upkeep.watch_disk, intakes)
+            stages.start_soon(self._upkeep.say)
+            stages.start_soon(self._upkeep.beat, intakes, native)
             self._ready(intakes)
             await self._stopped.wait()
             observer.stop()
@@ -190,74 +248,6 @@ class Daemon:
         seconds = round(self.parts.clock.monotonic() - self._began, 3)
         self.parts.emit("daemon.ready", drops=list(intakes), sessions=sessions, seconds=seconds)
         notify(f"READY=1\nSTATUS=watching {len(intakes)} drops", self.notify_address)
-
-    def _health(self, drop: str, well: bool, why: str) -> None:  # noqa: FBT001  Observer's seam
-        key = f"watch/{drop}"
-        if well:
-            self._unwell.pop(drop, None)
-            self.parts.conditions.clear("drop.restored", key, drop=drop)
-        else:
-            self._unwell.setdefault(drop, (self.parts.clock.monotonic(), why))
-
-    def _tell_unwell(self) -> None:
-        """A watch that does not stand again by itself within a few seconds."""
-        for drop, (since, why) in self._unwell.items():
-            if self.parts.clock.monotonic() - since >= DISK:
-                now, key = self.parts.clock.now(), f"watch/{drop}"
-                self.parts.conditions.raise_("drop.degraded", key, now, drop=drop, text=why)
-
-    async def _watch_disk(self) -> None:
-        while True:
-            await anyio.sleep(DISK)
-            await self._patiently(self._disk.check)
-            await self._patiently(self._tell_unwell)
-
-    async def _say(self) -> None:
-        """What commands left to be said, and what they raised or cleared."""
-        while True:
-            await anyio.sleep(TICK)
-            await self._patiently(say_outbox, self._outbox, self.log)
-            await self._patiently(self.parts.conditions.refresh)
-
-    async def _patiently(self, step: Callable[..., object], *arguments: object) -> None:
-        """A small step on the ledger that may fail for now: said once, done again next time."""
-        try:
-            await self._hop(step, *arguments)
-        except StorageError as error:
-            if not self._ledger_fault:
-                self.parts.emit("storage.unavailable", store="state", text=str(error), key=LEDGER)
-            self._ledger_fault = True
-        else:
-            if self._ledger_fault:
-                self.parts.emit("storage.available", store="state", key=LEDGER)
-            self._ledger_fault = False
-
-    async def _beat(self, intakes: Mapping[str, Intake], native: Collection[str]) -> None:
-        while True:
-            self.parts.emit("daemon.heartbeat", **self._state(intakes, native))
-            now = str(self.parts.clock.now())
-            await self._patiently(self.parts.ledger.remember, "heartbeat", now)
-            notify("WATCHDOG=1", self.notify_address)
-            await anyio.sleep(self.settings.log.heartbeat)
-
-    def _state(self, intakes: Mapping[str, Intake], native: Collection[str]) -> dict[str, object]:
-        now = self.parts.clock.monotonic()
-        waiting = [each.since for intake in intakes.values() for each in intake.waiting()]
-        return {
-            "counters": {
-                name: vars(intake.tally) | {"waiting": len(intake.settler)}
-                for name, intake in intakes.items()
-            },
-            "oldest_pending": round(now - min(waiting), 1) if waiting else 0,
-            "drops": {
-                name: {
-                    "watch": "native" if name in native else "poll",
-                    "available": intake.looker.available,
-                }
-                for name, intake in intakes.items()
-            },
-            "conditions": sorted(set(self.parts.conditions.open().values())),
-        }
 
     # -- signals ------------------------------------------------------------------------------
 
@@ -278,9 +268,22 @@ class Daemon:
     def _stop(self, number: signal.Signals) -> None:
         """What is at work in a thread ends at its next step; the rest at its next await."""
         self._signal = number
+        self._end_by_force(_code_of(number))
         notify("STOPPING=1", self.notify_address)
         self.parts.stopping.set()
         self._stopped.set()
+
+    def _end_by_force(self, code: int) -> None:
+        """End this program if a dead share keeps a thread of it: nothing else would (spec 4)."""
+
+        def end() -> None:
+            seconds = round(self.parts.clock.monotonic() - self._began, 3)
+            self.parts.emit("daemon.stopped", reason="hung", seconds=seconds)
+            os._exit(code)
+
+        self._force = threading.Timer(PATIENCE, end)
+        self._force.daemon = True
+        self._force.start()
 
 
 async def _renew(intake: Intake, observer: Observer) -> None:

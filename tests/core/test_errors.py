@@ -79,3 +79,14 @@ def test_storage_error_without_number():
     """An OSError that says nothing is a StorageError with errno 0, and its own text."""
     error = storage_error(OSError("odd"), "reading")
     assert (0, "reading: odd") == (error.number, str(error))
+
+
+def test_place():
+    """Where it happened: as given, else as the system says it, of a link the new name."""
+    link = OSError(28, "No space left", "old", None, "new")
+    found = [storage_error(link, "x"), storage_error(OSError(5, "no", "a"), "x")]
+    found += [
+        storage_error(OSError(5, "no"), "x", b"caf\xe9"),
+        storage_error(OSError(5, "no"), "x"),
+    ]
+    assert ["new", "a", "caf\udce9", ""] == [each.place for each in found]

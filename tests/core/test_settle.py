@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watcher.core.model import Fingerprint, RefusalCode
-from watcher.core.settle import Alarms, Settler
+from watcher.core.alarms import Alarms
+from watcher.core.model import Fingerprint, Refusal, RefusalCode
+from watcher.core.settle import Quiet, Settler
 
 PATH = b"mri/a.dcm"
 
@@ -15,6 +16,8 @@ def print_of(version):
 
 
 ONE, TWO = print_of(1), print_of(2)
+NO_LEASE = Refusal(RefusalCode.UNLEASED, "No lease.")
+HOLLOW = Refusal(RefusalCode.HOLLOW, "It has holes.")
 
 
 def settler(*, quick=1.0, quiet=5.0, looks=2, stuck_after=900.0):
@@ -49,16 +52,18 @@ def test_two_equal_looks_quick_apart():
     assert ripe_paths(made, 0.9) == []
     assert made.next_due() == 1.0
     made.see(PATH, ONE, 1.0)
-    assert made.ripe(1.0) == [(PATH, ONE, False)]
+    assert made.ripe(1.0) == [(PATH, ONE, Quiet.QUICK)]
     assert made.next_due() == 1.0
 
 
 def test_full_quiet_needs_a_look_at_its_end():
     """The full quiet is spanned by looks, not by time passing."""
     made = seen((0.0, ONE), (1.0, ONE))
-    assert made.ripe(60.0) == [(PATH, ONE, False)]
+    assert made.ripe(60.0) == [(PATH, ONE, Quiet.QUICK)]
     made.see(PATH, ONE, 5.0)
-    assert made.ripe(60.0) == [(PATH, ONE, True)]
+    assert made.ripe(60.0) == [(PATH, ONE, Quiet.FULL)]
+    made.see(PATH, ONE, 60.0)
+    assert made.ripe(60.0) == [(PATH, ONE, Quiet.LONG)]
 
 
 def test_three_looks_on_a_network():
@@ -69,7 +74,7 @@ def test_three_looks_on_a_network():
     assert made.next_due() == 15.0
     assert made.ripe(14.9) == []
     made.see(PATH, ONE, 15.0)
-    assert made.ripe(15.0) == [(PATH, ONE, True)]
+    assert made.ripe(15.0) == [(PATH, ONE, Quiet.FULL)]
 
 
 def test_a_change_restarts():
@@ -79,7 +84,7 @@ def test_a_change_restarts():
     made.see(PATH, TWO, 2.4)
     assert made.ripe(2.4) == []
     made.see(PATH, TWO, 2.5)
-    assert made.ripe(2.5) == [(PATH, TWO, False)]
+    assert made.ripe(2.5) == [(PATH, TWO, Quiet.QUICK)]
 
 
 def test_to_look_repeats_until_seen():
@@ -107,21 +112,43 @@ def test_a_change_in_hand_counts_afterwards():
     made = taken()
     made.see(PATH, TWO, 2.0)
     assert (made.ripe(9.0), made.to_look(9.0)) == ([], [])
-    made.unleased(PATH, ONE)
+    made.unproven(PATH, ONE, NO_LEASE)
     assert made.next_due() == 3.0
     made.see(PATH, TWO, 3.0)
-    assert made.ripe(3.0) == [(PATH, TWO, False)]
+    assert made.ripe(3.0) == [(PATH, TWO, Quiet.QUICK)]
 
 
 def test_unleased_wants_the_full_quiet():
     """Without a lease a file is ripe again only after a look at the end of `quiet`."""
     made = taken()
-    made.unleased(PATH, ONE)
+    made.unproven(PATH, ONE, NO_LEASE)
     assert made.next_due() == 5.0
     made.see(PATH, ONE, 4.9)
     assert made.ripe(4.9) == []
     made.see(PATH, ONE, 5.0)
-    assert made.ripe(5.0) == [(PATH, ONE, True)]
+    assert made.ripe(5.0) == [(PATH, ONE, Quiet.FULL)]
+
+
+def test_holes_want_the_longest_quiet():
+    """A file with holes is ripe again after twelve times the full quiet, and says why it waits."""
+    made = taken()
+    made.unproven(PATH, ONE, HOLLOW)
+    assert made.next_due() == 60.0
+    assert [each.reason for each in made.waiting()] == [RefusalCode.HOLLOW]
+    made.see(PATH, ONE, 59.0)
+    assert made.ripe(59.0) == []
+    made.see(PATH, ONE, 60.0)
+    assert made.ripe(60.0) == [(PATH, ONE, Quiet.LONG)]
+
+
+def test_no_lease_does_not_shorten_what_holes_want():
+    """Both refusals of one fingerprint: the longer quiet stands; a change forgets it."""
+    made = taken()
+    made.unproven(PATH, ONE, HOLLOW)
+    made.unproven(PATH, ONE, NO_LEASE)
+    assert made.next_due() == 60.0
+    made.see(PATH, TWO, 10.0)
+    assert made.next_due() == 11.0
 
 
 def test_busy_restarts_the_quiet_time_only():
@@ -133,7 +160,7 @@ def test_busy_restarts_the_quiet_time_only():
     made.see(PATH, ONE, 1.9)
     assert made.ripe(1.9) == []
     made.see(PATH, ONE, 2.0)
-    assert made.ripe(2.0) == [(PATH, ONE, False)]
+    assert made.ripe(2.0) == [(PATH, ONE, Quiet.QUICK)]
     made.take(PATH)
     made.busy(PATH, 9.0)
     assert [wait.path for wait in made.stuck(10.0)] == [PATH]
@@ -149,7 +176,7 @@ def test_hold_until_changed():
     assert (wait.reason, wait.text, wait.since) == ("torn", "12 bytes are missing", 0.0)
     made.see(PATH, TWO, 61.0)
     made.see(PATH, TWO, 62.0)
-    assert made.ripe(62.0) == [(PATH, TWO, False)]
+    assert made.ripe(62.0) == [(PATH, TWO, Quiet.QUICK)]
     assert [wait.reason for wait in made.waiting()] == [""]
 
 
@@ -172,14 +199,14 @@ def test_retry_after_a_while():
     assert made.ripe(20.0) == []
     assert made.to_look(31.0) == [PATH]
     made.see(PATH, ONE, 31.0)
-    assert made.ripe(31.0) == [(PATH, ONE, True)]
+    assert made.ripe(31.0) == [(PATH, ONE, Quiet.FULL)]
 
 
 def test_words_on_forgotten_files_do_nothing():
     """A file that went away while in hand is not brought back by what is said of it."""
     made = taken()
     assert not made.gone(PATH)
-    made.unleased(PATH, ONE)
+    made.unproven(PATH, ONE, NO_LEASE)
     made.busy(PATH, 2.0)
     made.hold(PATH, ONE, RefusalCode.GONE, "")
     made.retry(PATH, 2.0, 1.0)
@@ -326,7 +353,8 @@ def say(made, verb, path, fingerprint, now):
         "see": lambda: made.see(path, fingerprint, now),
         "take": lambda: made.take(path),
         "busy": lambda: made.busy(path, now),
-        "unleased": lambda: made.unleased(path, fingerprint),
+        "unleased": lambda: made.unproven(path, fingerprint, NO_LEASE),
+        "hollow": lambda: made.unproven(path, fingerprint, HOLLOW),
         "hold": lambda: made.hold(path, fingerprint, RefusalCode.TORN, ""),
         "retry": lambda: made.retry(path, now, 2.0),
         "gone": lambda: made.gone(path),
@@ -338,7 +366,9 @@ def say(made, verb, path, fingerprint, now):
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from(["see", "take", "busy", "unleased", "hold", "retry", "gone", "stuck"]),
+            st.sampled_from(
+                ["see", "take", "busy", "unleased", "hollow", "hold", "retry", "gone", "stuck"]
+            ),
             st.sampled_from([b"x/a", b"x/b", b"y/c"]),
             st.sampled_from([ONE, TWO]),
             st.floats(0.0, 3.0),

@@ -13,7 +13,7 @@ from world import CAT, XNAT, World, md5
 from watcher.core import names
 from watcher.core.model import Header
 from watcher.core.tags import TAGS
-from watcher.io.reader import compared
+from watcher.io.comparing import compared
 
 
 def drop_flat(world, paths):

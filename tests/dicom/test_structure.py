@@ -34,6 +34,7 @@ SYNTAXES = [
     JPEGBaseline8Bit,
 ]
 LONGER = "an element is longer than what is left of the file"
+NO_BEAMS = "the plan has no beams"
 NO_PIXELS = "the image has no pixel data"
 NO_ITEM_END = "an item has no delimiter"
 PREAMBLE = bytes(128) + b"DICM"
@@ -97,6 +98,9 @@ EXCEPTIONS = {
     "chrJapMulti.dcm": NO_PIXELS,
     "chrJapMultiExplicitIR6.dcm": NO_PIXELS,
     "chrKoreanMulti.dcm": NO_PIXELS,
+    # A plan of seven elements.
+    "ExplVR_BigEndNoMeta.dcm": NO_BEAMS,
+    "ExplVR_LitEndNoMeta.dcm": NO_BEAMS,
 }
 NOT_DICOM = {"no_meta.dcm", "crayons.icc"}  # the first begins with a blank before its data set
 
@@ -114,7 +118,8 @@ def test_shipped_files():
     """Every sample of pydicom is whole, malformed encodings too, but for those known to be cut."""
     found = {name: walked(data) for name, data in shipped()}
     assert len(found) > 90
-    assert {name: w.torn for name, w in found.items() if w.torn} == EXCEPTIONS
+    faults = {name: w.torn or w.lacking for name, w in found.items()}
+    assert {name: fault for name, fault in faults.items() if fault} == EXCEPTIONS
     assert [name for name, w in found.items() if w.hostile] == []
     assert {name for name, w in found.items() if not w.is_dicom} == NOT_DICOM - {"crayons.icc"}
 
@@ -174,20 +179,20 @@ def test_every_cut_is_torn(tmp_path, syntax):
     """No cut of an image passes for whole, but on element boundaries before its geometry."""
     path = makers.make_dicom(tmp_path / "a.dcm", transfer_syntax=syntax, rows=8, columns=8)
     data = Path(path).read_bytes()
-    passed = [cut for cut in range(1, len(data)) if not walk(data[:cut], cut, WANTED).torn]
-    if syntax.is_deflated:  # a byte of padding makes its length even, and is not missed
+    passed = [cut for cut in range(1, len(data)) if not fault(data[:cut])]
+    # a byte of padding makes the length of a deflated one even, and is not missed
+    if syntax.is_deflated:
         assert passed in ([], [len(data) - 1])
     else:
-        assert passed == boundaries(data, syntax)
+        assert passed == headers(data, syntax)
 
 
-def boundaries(data, syntax):
-    """Offsets after each top-level element of the data set before Rows."""
+def headers(data, syntax):
+    """Offsets after each top-level element of the data set before those of group 0028."""
     dataset = pydicom.dcmread(pydicom.filebase.DicomBytesIO(data))
-    start = walk(data, len(data), WANTED).start
-    ends, at = [], start
+    ends, at = [], walk(data, len(data), WANTED).start
     for each in dataset:
-        if each.tag == 0x00280010:
+        if each.tag.group == 0x0028:
             break
         part = Dataset()
         part.add(each)
@@ -197,6 +202,11 @@ def boundaries(data, syntax):
         at += len(out.getvalue())
         ends.append(at)
     return ends
+
+
+def fault(data):
+    found = walk(data, len(data), WANTED)
+    return found.torn or found.lacking
 
 
 def test_cuts_of_real_files():
@@ -210,7 +220,7 @@ def test_cuts_of_real_files():
             continue
         for cut in (chance.randrange(140, len(data)) for _ in range(20)):
             total += 1
-            seen += bool(walk(data[:cut], cut, WANTED).torn)
+            seen += bool(fault(data[:cut]))
     assert total > 800
     assert seen / total > 0.98
 
@@ -356,14 +366,64 @@ SHORT = "the pixel data is shorter than the image"
 )
 def test_native_pixels(data, torn):
     """Native pixel data has at least ceil(rows, columns, samples, bits, frames / 8) bytes."""
-    assert torn == walked(data).torn
+    assert torn == (walked(data).torn or walked(data).lacking)
 
 
-def test_spectroscopy_needs_no_pixels():
-    """Rows alone announce no pixel data: MR spectroscopy has them and none."""
-    data = image().replace(b"5.1.4.1.1.4\0", b"5.1.4.1.1.4.2\0")
-    data = data.replace(struct.pack("<H", 26) + b"1.2.840", struct.pack("<H", 28) + b"1.2.840")
-    assert walked(data).torn == ""
+STORAGE = "1.2.840.10008.5.1.4.1.1."
+KINDS = [
+    ("481.2", 0x30040050, "the dose has neither grid nor histogram"),
+    ("4.2", 0x56000020, "the spectroscopy has no data"),
+    ("9.1.1", 0x54000100, "there is no waveform"),
+    ("11.1", 0x0070005A, "the presentation state shows nothing"),
+    ("66.1", 0x00700308, "the registration has no transformation"),
+    ("66.2", 0x0070031C, "there are no fiducials"),
+    ("66.3", 0x00640002, "the registration has no transformation"),
+    ("66.5", 0x00660002, "there are no surfaces"),
+    ("66.6", 0x00660101, "there are no tracks"),
+    ("88.59", 0x0040A730, "the report has no content"),
+    ("104.1", 0x00420011, "the document is not there"),
+    ("481.3", 0x30060039, "the structure set has no contours"),
+    ("481.5", 0x300A0230, "the plan has no beams"),
+    ("481.8", 0x300A03A2, "the plan has no beams"),
+    ("481.4", 0x30080020, "the record has no treatment"),
+]
+
+
+@pytest.mark.parametrize(("kind", "tag", "text"), KINDS)
+def test_essence(kind, tag, text):
+    """An object without the element its kind is nothing without lacks it; with it, nothing."""
+    uid = (STORAGE + kind).encode()
+    head = element(0x00080016, b"UI", uid + b"\0" * (len(uid) % 2))
+    assert ("", text) == (walked(file_of(head)).torn, walked(file_of(head)).lacking)
+    assert walked(file_of(head, element(tag, b"OB", b""))).lacking == ""
+
+
+@pytest.mark.parametrize(("kind", "tag"), [("4", 0x00287FE0), ("481.2", 0x7FE00010)])
+def test_pixels_announced(kind, tag):
+    """Any word of its geometry announces an image's pixels, or where to get them."""
+    uid = (STORAGE + kind).encode()
+    head = element(0x00080016, b"UI", uid + b"\0" * (len(uid) % 2))
+    samples = element(0x00280002, b"US", b"\1\0")
+    histogram = element(0x30040050, b"SQ", b"")
+    assert walked(file_of(head, samples, histogram)).lacking == NO_PIXELS
+    assert walked(file_of(head, samples, element(tag, b"OB", b""))).lacking == ""
+
+
+def test_headers_of_images():
+    """An image without geometry and pixels lacks nothing: such studies are shared."""
+    uid = element(0x00080016, b"UI", (STORAGE + "4\0").encode())
+    assert walked(file_of(uid, PATIENT)).lacking == ""
+
+
+def test_kind_of_a_file_cut_before_it_is_told():
+    """Group 0002 tells the kind where the data set ends before it does; and others need nothing."""
+    meta = element(0x00020002, b"UI", (STORAGE + "88.11").encode())
+    name = element(0x00080005, b"CS", b"ISO_IR 100")
+    data = PREAMBLE + meta + element(0x00020010, b"UI", b"1.2.840.10008.1.2.1\0") + name
+    assert walked(data).lacking == "the report has no content"
+    assert walked(file_of(name)).lacking == ""
+    raw = element(0x00080016, b"UI", (STORAGE + "66").encode() + b"\0")
+    assert walked(file_of(raw)).lacking == ""
 
 
 PIXELS = element(0x7FE00010, b"OB", b"", length=OPEN)

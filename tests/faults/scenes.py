@@ -52,6 +52,12 @@ def copied(beginning, root):
     return str(config)
 
 
+def lose_ledger(root):
+    """The ledger is gone, as after a disk was replaced."""
+    for path in Path(root, "store/state").glob("ledger.sqlite*"):
+        path.unlink()
+
+
 def put(root, drop, name, *, sop, series="1", **values):
     """One file of a drop; series share the number 4, so that a build renames their scans."""
     return make_dicom(
@@ -178,3 +184,22 @@ def late_to_a_poor_catalog(root):
     scan.write_text(re.sub(r' UID="1\.2\.3\.9\.\d+"', "", scan.read_text()))
     put(root, "linked", "b/4", sop=4, series="2")
     put(root, "linked", "b/2", sop=2, series="2")
+
+
+def two_drops_archived(root):
+    """A session that is to be archived, and a second drop, whose files are copied and kept."""
+    two_drops(root)
+    put(root, "linked", "a/1", sop=1)
+    put(root, "linked", "a/2", sop=2, series="2")
+    put(root, "linked", "a/3", sop=3, series="2")
+
+
+def crowded(root):
+    """All at once: late files, one with a second link, a note; and a session of the other drop."""
+    late(root)
+    os.makedirs(f"{root}/elsewhere")
+    os.link(put(root, "linked", "a/shared", sop=6, series="2"), f"{root}/elsewhere/shared")
+    Path(root, "drops/linked/a/notes.txt").write_text("as is")
+    other = {"study": "1.2.7", "patient_id": "P7"}
+    put(root, "kept", "c/1", sop=71, series="7", **other)
+    put(root, "kept", "c/2", sop=72, series="8", **other)

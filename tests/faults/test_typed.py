@@ -1,22 +1,16 @@
 """What a person does with history and quarantine, killed before its N-th effect and typed again."""
 
 import hashlib
-import json
-import os
 import random
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from faults import scenes
+from faults.trials import SLOW, Driver
 from makers import make_dicom
 
 pytestmark = pytest.mark.faults
-SCRIPT = Path(__file__).with_name("typed.py")
-SLOW = bool(os.environ.get("WATCHER_SLOW"))
-TREE = Path(__file__).parents[2]
 REASON = ("--reason", "x")
 ONCE = ("run", "--once")
 SCENES = {
@@ -30,22 +24,8 @@ SCENES = {
 @pytest.fixture(scope="module")
 def driver():
     """One process that carries out command lines, one after the other."""
-    with subprocess.Popen(
-        [sys.executable, str(SCRIPT)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=TREE,
-        env=scenes.environment(PYTHONPATH=f"{TREE}{os.pathsep}{TREE / 'tests'}"),
-    ) as process:
-
-        def typed(root, words, **more):
-            job = {"config": f"{root}/w.toml", "words": words, **more}
-            process.stdin.write(json.dumps(job) + "\n")
-            process.stdin.flush()
-            return json.loads(process.stdout.readline())
-
-        yield typed
+    with Driver() as process:
+        yield lambda root, words, **more: process(config=f"{root}/w.toml", words=words, **more)
 
 
 @pytest.fixture(scope="module")
@@ -81,10 +61,11 @@ PLACES = ("drops", "store/prearchive", "store/history", "store/quarantine")
 
 
 @pytest.mark.parametrize("scene", SCENES)
-def test_nothing_is_lost_and_the_next_try_finishes_it(driver, beginning, tmp_path, scene):
+def test_nothing_is_lost_and_the_next_try_finishes_it(driver, beginning, tmp_path, scene, row):
     """Killed anywhere: all is there at that moment, a start takes no half of it for a whole, and
     the same command typed again comes to the same end.
     """
+    record = row(f"kill -9: {scene}", "before an effect, in the program")
     words = SCENES[scene]
     if scene == "quarantine purge":
         words = ("quarantine", "purge", aside(driver, beginning), *REASON)
@@ -109,6 +90,7 @@ def test_nothing_is_lost_and_the_next_try_finishes_it(driver, beginning, tmp_pat
         assert again in {0, 2, 4}, (text, Path(root, "output").read_text())
         assert expected == digests(root, *PLACES), (text, Path(root, "output").read_text())
         assert [] == halves(root), text
+        record.ran()
         shutil.rmtree(root)
 
 

@@ -4,14 +4,17 @@ One JSON line on stdin is one job, one line on stdout its end:
 
     {"config": "w.toml", "do": "run", "at": 17}      ->  {"code": -9, "effects": [...]}
 
-`do`: "run" (run --once), or a person's command and its `options`. `at`: the number of the effect
-before which the child sends itself `signal` (SIGKILL); `match`: instead of a number, a part of the
-effect's text; `hang`: a link to make then, to its pid, before it waits for ever as on a dead
-mount. An effect is a change below the configuration's folder, or a commit of the ledger. The
-children are forked, so that the imports are paid for once.
+`do`: "run" (run --once), or a person's decision and its `options`; or, in its place, `words`: a
+command line as typed. `at`: the number of the effect before which the child sends itself `signal`
+(SIGKILL); `match`: instead of a number, a part of the effect's text; `hang`: a link to make then,
+to its pid, before it waits for ever as on a dead mount; `links`: false where no file system knows
+links. An effect is a change below the configuration's folder (its archive may be a link to
+elsewhere), or a commit of the ledger. The children are forked, so that the imports are paid for
+once.
 """
 
 import contextlib
+import errno
 import json
 import os
 import signal
@@ -23,10 +26,12 @@ import traceback
 from sqlalchemy import Engine, event
 
 from watcher import assembly, daemon
+from watcher.cli import call
 from watcher.settings import load
 from watcher.stages import decide
 
 CHANGING = ("os.link", "os.rename", "os.remove", "os.rmdir", "os.mkdir", "open")
+OPEN = "/proc/self/fd/"
 WRITES = os.O_WRONLY | os.O_RDWR
 
 
@@ -39,6 +44,8 @@ class Wire:
         self.match = job.get("match")
         self.signal = job.get("signal", signal.SIGKILL)
         self.hang = job.get("hang", "")
+        self.archive = os.path.realpath(f"{below}/store/archive")
+        self.links = job.get("links", True)
         self.report = report
         self.count = 0
         self.tripped = False
@@ -50,6 +57,8 @@ class Wire:
 
     def audit(self, name, arguments):
         if name in CHANGING and (path := self.changed(name, arguments)):
+            if name == "os.link" and not self.links and not self.exists(path):
+                raise PermissionError(errno.EPERM, "no links here")
             self.effect(f"{name} {path}")
 
     def changed(self, name, arguments):
@@ -66,11 +75,21 @@ class Wire:
             path, folder = arguments[1], arguments[3]
         elif len(arguments) > 1:
             folder = arguments[-1]
-        path = os.fsdecode(path)
+        path = self.named(os.fsdecode(path))
         if not os.path.isabs(path) and folder >= 0:
             path = os.path.join(os.readlink(f"/proc/self/fd/{folder}"), path)
+        if path.startswith(f"{self.archive}/"):
+            path = f"{self.below}/store/archive{path.removeprefix(self.archive)}"
         inside = os.path.abspath(path).removeprefix(f"{self.below}/")
         return "" if os.path.isabs(inside) else inside
+
+    def exists(self, path):
+        return os.path.lexists(f"{self.below}/{path}")
+
+    def named(self, path):
+        """A path below an open folder by its name."""
+        folder, base = os.path.split(path)
+        return os.path.join(os.path.realpath(folder), base) if folder.startswith(OPEN) else path
 
     def effect(self, text):
         with self.lock:
@@ -80,7 +99,8 @@ class Wire:
                 return
             self.tripped = True
             os.write(self.report, f"{time.monotonic()} TRIPPED\n".encode())
-            os.kill(os.getpid(), self.signal)
+            # to this thread: a stop reaches it before it goes on to its effect
+            signal.pthread_kill(threading.get_ident(), self.signal)
             if self.hang:
                 os.symlink(str(os.getpid()), self.hang)
         if self.hang:
@@ -90,7 +110,10 @@ class Wire:
         return self.match in text if self.match else self.count == self.at
 
 
-def carry_out(job, settings):
+def carry_out(job):
+    if "words" in job:
+        return call([*job["words"], "--config", job["config"]])
+    settings = load(job["config"])
     if job["do"] == "run":
         return daemon.run(settings, once=True)
     with assembly.command_parts(settings) as parts:
@@ -111,9 +134,8 @@ def child(job, report):
         os.dup2(output, 1)
         os.dup2(output, 2)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        settings = load(job["config"])
         Wire(job, below, report).install()
-        code = carry_out(job, settings)
+        code = carry_out(job)
     except BaseException:
         traceback.print_exc()
     sys.stdout.flush()

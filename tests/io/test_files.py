@@ -13,6 +13,7 @@ import pytest
 
 from watcher.core.errors import ClashError, FullError, StorageError, SyncError
 from watcher.io import files
+from watcher.io.reaching import MARKER
 
 ROOT = os.geteuid() == 0
 USER = pytest.mark.skipif(ROOT, reason="root may do everything")
@@ -20,8 +21,12 @@ USER = pytest.mark.skipif(ROOT, reason="root may do everything")
 
 @pytest.fixture
 def path(tmp_path):
+    """Places in a folder of a store."""
+    (tmp_path / MARKER).touch()
+    (tmp_path / "in").mkdir()
+
     def below(*parts):
-        return os.path.join(tmp_path, *parts)
+        return os.path.join(tmp_path, "in", *parts)
 
     return below
 

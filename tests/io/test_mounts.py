@@ -7,7 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from watcher.core.errors import MissingPlaceError, StorageError
-from watcher.io.mounts import Mount, Space, free, is_network, mount_of, parse, read_mounts
+from watcher.io.mounts import (
+    Mount,
+    Space,
+    bare_point,
+    free,
+    is_network,
+    mount_of,
+    mounted_at,
+    named_points,
+    parse,
+    read_mounts,
+)
 
 HOST = r"""
 22 27 0:21 / /proc rw,relatime - proc proc rw
@@ -152,3 +163,64 @@ def test_free_space_of_nothing(tmp_path):
         free(str(tmp_path / "none"))
     with pytest.raises(StorageError):
         free(str(tmp_path / ("x" * 300)))
+
+
+class TestNamed:
+    """The mount points that fstab and mount units name."""
+
+    FSTAB = (
+        "# /dev/sda9 /srv/comment ext4 defaults 0 0\n\n"
+        "UUID=1 / ext4 defaults 0 1\n"
+        "UUID=2 none swap sw 0 0\n"
+        "nas:/export\t/srv/drop\\040one/ nfs4 noauto,ro 0 0\n"
+        "odd\n"
+        "  /dev/sdb1 /srv/imaging xfs nofail"
+    )
+
+    @pytest.fixture
+    def named(self, tmp_path):
+        (tmp_path / "fstab").write_text(self.FSTAB)
+        units = tmp_path / "units"
+        (units / "folder.mount").mkdir(parents=True)
+        (units / "srv-more.mount").write_text("[Mount]\nWhat=nas:/more\n Where = /srv/more \n")
+        (units / "srv-other.service").write_text("Where=/srv/other\n")
+        return str(tmp_path / "fstab"), str(units)
+
+    def test_all_are_known(self, named):
+        """Entries that are not mounted by themselves, too; escapes undone; no swap, no comment."""
+        expected = ("/", "/srv/drop one", "/srv/imaging", "/srv/more")
+        assert expected == named_points(*named)
+
+    def test_a_machine_that_names_none(self, tmp_path):
+        """No fstab and no units, as in a container: nothing is missing."""
+        assert () == named_points(str(tmp_path / "no"), str(tmp_path / "none"))
+
+    def test_one_that_can_not_be_read_is_said(self, tmp_path):
+        """It is not taken for an empty one."""
+        with pytest.raises(StorageError):
+            named_points(str(tmp_path))
+
+    @pytest.mark.parametrize(
+        ("path", "bare"),
+        [
+            ("/srv/drop/local one/x", ""),
+            ("/srv/drop", ""),
+            ("/srv/over/a", ""),
+            ("/srv/imaging", "/srv/imaging"),
+            ("/srv/imaging/../imaging/state", "/srv/imaging"),
+            ("/srv/imaging2", ""),
+        ],
+    )
+    def test_a_bare_point_is_found_from_below(self, path, bare, host):
+        """A place at or below a named point where nothing is mounted; `/` never is one."""
+        points = ("/", "/srv/drop", "/srv/drop/local one", "/srv/over", "/srv/imaging")
+        assert bare == bare_point(path, points, host)
+
+    def test_this_machine(self, tmp_path):
+        """Through links too; the table is read where it is needed."""
+        (tmp_path / "point").mkdir()
+        (tmp_path / "link").symlink_to("point")
+        assert f"{tmp_path}/point" == bare_point(f"{tmp_path}/link/a", [f"{tmp_path}/point"])
+        assert "" == bare_point("/proc/self", ["/proc"])
+        assert mounted_at("/proc", read_mounts()).startswith("proc ")
+        assert "" == mounted_at(str(tmp_path), read_mounts())

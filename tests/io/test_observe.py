@@ -329,3 +329,30 @@ async def test_a_long_life_forgives_earlier_faults(roots):
             await heard.wait_for(("never", None))
     pauses = [round(after - before) for before, after in pairwise(script.opened)]
     assert pauses == [1, 2, 4, 61 + 1, 2]
+
+
+class Full:
+    """watchfiles with a kernel that grants no further watch while `full`; those that stand stay."""
+
+    def __init__(self):
+        self.full = False
+
+    async def __call__(self, *paths, stop_event, **options):
+        if self.full:
+            raise LIMIT
+        async with aclosing(watchfiles.awatch(*paths, stop_event=stop_event, **options)) as batches:
+            async for batch in batches:
+                yield batch
+
+
+async def test_a_limit_reached_while_it_stands_is_told(roots):
+    """New directories would not be watched: told once, watched anew once there is room."""
+    watch = Full()
+    async with watching(roots, watch=watch, backoff=(0.01, 0.1)) as (_, heard):
+        watch.full = True
+        await heard.wait_for(("ct", False, LIMIT_SAID), ("mr", False, LIMIT_SAID))
+        make(roots["ct"], "a.dcm")
+        await heard.wait_for(("ct", b"a.dcm"))
+        watch.full = False
+        await heard.wait_for(("ct", True, ""), ("mr", True, ""))
+        assert 4 == len(heard.healths)

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from watcher.core.errors import OutsideError
+from watcher.core.errors import OutsideError, StorageError
 from watcher.io import files
 from watcher.io.reaching import MARKER
 
@@ -70,3 +70,14 @@ def test_what_is_no_file_is_not_read(tmp_path, make):
         with pytest.raises(OutsideError, match="a FIFO") as found:
             reading(str(tmp_path / "a"))
         assert found.value.permanent
+
+
+def test_nothing_is_made_where_no_store_is(tmp_path):
+    """Without a marker above it a folder or record would lie beneath a mount: StorageError."""
+    for make in (files.make_folder, lambda path: files.append_line(path, "line")):
+        with pytest.raises(StorageError, match="the store is not there"):
+            make(str(tmp_path / "new"))
+    assert [] == os.listdir(tmp_path)
+    (tmp_path / MARKER).touch()
+    files.make_folder(str(tmp_path / "new" / "deep"))
+    assert os.path.isdir(tmp_path / "new" / "deep")

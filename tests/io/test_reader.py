@@ -23,7 +23,8 @@ from watcher.core.tags import TAGS
 from watcher.dicom import structure
 from watcher.dicom.compare import Compared
 from watcher.io import opening, reader
-from watcher.io.reader import compared, examine
+from watcher.io.comparing import compared
+from watcher.io.reader import examine
 
 MEMORY = 256 << 20  # bytes of address space of a worker
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="changes owners, which takes root")
@@ -184,7 +185,8 @@ def test_denied(drop, ask):
 
 def test_too_long_a_name(ask):
     """Other errors of the machine come with their errno."""
-    assert ask("x" * 300) == {"errno": errno.ENAMETOOLONG, "doing": "reading a file of a drop"}
+    told = ask("x" * 300)
+    assert (errno.ENAMETOOLONG, "reading a file of a drop") == (told["errno"], told["doing"])
 
 
 def test_empty(drop, ask):
@@ -382,7 +384,7 @@ def test_changed_before_judged(drop, change_meanwhile):
 def test_short_file():
     """A digest over fewer bytes than the file had is none."""
     with pytest.raises(opening.NotTakenError):
-        reader._pass_on(lambda at, count: b"", 10, None)
+        reader._pass_on(lambda at, count: b"", 10, {"root": "/"}, None)
 
 
 def test_vanishing_bytes(drop):
@@ -443,7 +445,7 @@ def test_full_store(drop, incoming):
         [sys.executable, "-c", program, json.dumps(request)], capture_output=True, check=True
     )
     expected = {"errno": errno.EFBIG, "doing": "making a copy in the store"}
-    assert json.loads(told.stdout) == expected
+    assert json.loads(told.stdout) == expected | {"place": str(incoming)}
     assert list(incoming.iterdir()) == []
 
 

@@ -128,6 +128,33 @@ def test_clear_fails(conditions, ledger, said):
     assert [event for event, _ in said] == ["file.stuck", "file.released"]
 
 
+def test_told_before_it_is_kept(conditions, ledger, said):
+    """What is told of a store is said at once, and kept, or cleared, as soon as that can be."""
+    found = conditions()
+    found.tell("storage.low", "low/state", 1.0)
+    found.tell("storage.low", "low/state", 2.0)
+    found.refresh()
+    assert ({"low/state": "storage.low"}, {}) == (found.open(), conditions().open())
+    assert (True, False) == (found.keep(), found.keep())
+    assert {"low/state": "storage.low"} == conditions().open()
+    found.end("storage.recovered", "low/state")
+    found.end("storage.recovered", "low/state")
+    found.refresh()
+    assert {} == found.open()
+    assert found.keep()
+    assert {} == conditions().open()
+    assert ["storage.low", "storage.recovered"] == [event for event, _ in said]
+
+
+def test_assumed(conditions, said):
+    """What was said before there was a ledger is kept and not repeated."""
+    found = conditions()
+    found.assume("storage.low", "low/state", 1.0, store="state")
+    found.tell("storage.low", "low/state", 2.0)
+    found.keep()
+    assert ({"low/state": "storage.low"}, []) == (conditions().open(), said)
+
+
 def test_outbox(ledger):
     """Lines wait in order until they are said; those that came meanwhile still wait."""
     outbox = Outbox(ledger)

@@ -100,6 +100,61 @@ def test_fault_of_one(stores, storage):
     assert set(KINDS) - {"archive"} == there(again)
 
 
+def test_a_state_without_its_marker_is_a_bare_mount(stores, storage):
+    """A state folder that is there and empty is missing, not lost: nothing is made in it."""
+    shutil.rmtree(stores.state)
+    os.mkdir(stores.state)
+    with pytest.raises(MissingPlaceError, match="the state store"):
+        Storage(stores).prepare()
+    assert [] == os.listdir(stores.state)
+
+
+def test_the_state_of_others_is_a_bare_mount_too(stores, storage):
+    """A state with another id than all the stores around it is another installation's."""
+    with open(storage.marker("state"), "w", encoding="ascii") as file:
+        file.write("f" * 32)
+    with pytest.raises(MissingPlaceError, match="another installation"):
+        Storage(stores).prepare()
+
+
+def test_a_start_cut_off_while_the_state_is_made_anew(stores, storage):
+    """It takes its name with its marker in it: what was begun is carried on."""
+    shutil.rmtree(stores.state)
+    os.mkdir(f"{stores.state}.new")
+    again = Storage(stores)
+    again.prepare()
+    assert (storage.id, set(KINDS)) == (again.id, there(again))
+    assert not os.path.lexists(f"{stores.state}.new")
+
+
+def test_no_first_start_on_a_bare_mount_point(tmp_path, stores):
+    """A store below a mount point that is named and not mounted: nothing is made, of any store."""
+    for point in (str(tmp_path), stores.archive):
+        with pytest.raises(MissingPlaceError, match=f"nothing is mounted at {point}") as caught:
+            Storage(stores, [point]).prepare()
+        assert (10, f"mount {point}") == (caught.value.exit_code, caught.value.hint[:6] + point)
+    assert [] == os.listdir(tmp_path)
+
+
+def test_a_bare_mount_point_with_a_marker(stores, storage):
+    """Named and not mounted, a store is missing even where its bare folder has the marker."""
+    bare = Storage(stores, [stores.archive])
+    bare.prepare()
+    assert set(KINDS) - {"archive"} == there(bare)
+    with pytest.raises(MissingPlaceError):
+        bare.accept("archive")
+    with pytest.raises(MissingPlaceError):
+        Storage(stores, [stores.state]).prepare()
+
+
+def test_another_mount_than_before(stores, storage):
+    """A store that was a mount point when last seen is missing without that mount."""
+    storage.mounted["archive"] = "xfs /dev/sdb1"
+    assert set(KINDS) - {"archive"} == there(storage)
+    storage.accept("archive")
+    assert set(KINDS) == there(storage)
+
+
 def test_accept(stores, storage):
     """A change that was meant is accepted: the store is ours again, its files as they were."""
     os.remove(storage.marker("archive"))

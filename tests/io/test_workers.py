@@ -1,5 +1,6 @@
 """The reader processes: what kills or hangs one is refused, and everything else is answered."""
 
+import errno
 import os
 import shutil
 import signal
@@ -70,6 +71,9 @@ def runs(pid):
             return file.read().rsplit(")", 1)[1].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+ONCE = 'test -e "$0.once" || ! touch "$0.once"'  # true from the second time on
 
 
 def digests(replies):
@@ -152,7 +156,7 @@ async def test_warm_and_gone(ask):
 async def test_hangs(drop, ask):
     """A file that hangs its reader is tried once more alone, then refused; the others are read."""
     endless(drop / "hangs.dcm", 4_000_000_000)
-    async with Workers.open(count=1, wall=1.5) as workers:
+    async with Workers.open(count=1, busy=1.5) as workers:
         replies = await workers.examine([ask("0.dcm"), ask("hangs.dcm"), ask("1.dcm")])
         assert digests([replies[0], replies[2]]) == [32, 32]
         assert replies[1]["refusal"] == "crashed-reader"
@@ -162,9 +166,9 @@ async def test_hangs(drop, ask):
 
 
 async def test_size_counts(drop, ask):
-    """A large file has the longer wall: its size at 10 MiB a second is added."""
+    """A large file may keep it busy for longer: its size at 10 MiB a second is added."""
     endless(drop / "large.dcm", 100 << 20)
-    async with Workers.open(count=1, wall=0.0) as workers:
+    async with Workers.open(count=1, busy=0.0) as workers:
         [read] = await workers.examine([ask("large.dcm", size=10**12)])
     assert digests([read]) == [32]
 
@@ -192,9 +196,49 @@ async def test_killed_while_idle(ask):
         assert set(pids(workers)).isdisjoint(before)
 
 
+ASLEEP = "read line; echo '[]'; read line; exec sleep 1000"
+BUSY = "read line; echo '[]'; read line; while :; do :; done"
+
+
+async def test_stalls(ask, interpreter):
+    """A reader that does nothing at all waits for a share: no file is refused for it."""
+    interpreter(ASLEEP)
+    async with Workers.open(count=1, silent=1.0) as workers:
+        replies = await workers.examine([ask("0.dcm"), ask("1.dcm")])
+        assert [errno.ETIMEDOUT] * 2 == [each["errno"] for each in replies]
+        assert [] == pids(workers)
+
+
+async def test_busy(ask, interpreter):
+    """One that computes is no share's fault, however long it is silent: its file is refused."""
+    interpreter(BUSY)
+    async with Workers.open(count=1, busy=1.0, silent=30.0) as workers:
+        [reply] = await workers.examine([ask("0.dcm")])
+    assert "crashed-reader" == reply["refusal"]
+
+
+async def test_stalls_alone(ask, interpreter):
+    """One that killed a reader in company and stalls one alone is not refused either."""
+    interpreter(f"read line; echo '[]'; read line; {ONCE} || exit 1; exec sleep 1000")
+    async with Workers.open(count=1, silent=1.0) as workers:
+        [reply] = await workers.examine([ask("0.dcm")])
+    assert errno.ETIMEDOUT == reply["errno"]
+
+
+async def test_stalls_beside_others(ask, interpreter):
+    """While one waits for its share, another has its place: a pool of one still reads."""
+    interpreter(f'{ONCE} && exec {sys.executable} "$@"; {ASLEEP}')
+    async with Workers.open(count=1) as workers, anyio.create_task_group() as tasks:
+        tasks.start_soon(workers.examine, [ask("0.dcm")])
+        await anyio.wait_all_tasks_blocked()
+        [read] = await workers.examine([ask("1.dcm")])
+        assert digests([read]) == [32]
+        tasks.cancel_scope.cancel()
+
+
 async def test_stopped(ask):
     """A reader that does not answer in its time is killed, and its batch read by another."""
-    async with Workers.open(count=1, wall=1.0) as workers:
+    async with Workers.open(count=1, silent=1.0) as workers:
         await workers.examine([ask("0.dcm")])
         [pid] = pids(workers)
         os.kill(pid, signal.SIGSTOP)

@@ -79,7 +79,7 @@ class Bench:
         files.make_folder(self.parts.storage.incoming)
         candidate = self.candidate(name, drop)
         store = self.parts.storage.incoming
-        ask = reading.request(store, drop, candidate, tags=(), quiet=True, copy=copy)
+        ask = reading.request(store, drop, candidate, tags=(), copy=copy)
         whole = reading.answer(candidate, examine(ask))
         found = identify(
             whole.examined.header,

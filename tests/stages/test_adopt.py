@@ -5,6 +5,7 @@ import shutil
 from dataclasses import replace
 
 import pytest
+from anyio import to_thread
 
 from watcher.core.errors import UnknownSessionError
 from watcher.core.life import Event
@@ -290,9 +291,10 @@ class TestOlderLedger:
     @pytest.mark.parametrize("lost", [False, True], ids=["ledger", "no ledger"])
     async def test_the_plan_of_a_part_that_is_done_is_struck(self, bench, lost):
         """Killed after a part went in, before its plan was struck: no plan stays beside it."""
-        session = bench.in_two_scans()
+        session = await to_thread.run_sync(bench.in_two_scans)
         moved = bench.parts.ledger.move(session.id, Event.ARCHIVE)
-        promises.write(bench.parts, plan(bench.parts, judge(bench.parts, moved)))
+        judged = await to_thread.run_sync(judge, bench.parts, moved)
+        promises.write(bench.parts, plan(bench.parts, judged))
         bench.parts.ledger.move(session.id, Event.CONFLICTED, partly=False)
         bench.parts.publish(session.id)
         if lost:

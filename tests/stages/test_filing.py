@@ -1,17 +1,21 @@
 """Filing a batch: reserve, place, sync, record, and only then remove the sources."""
 
 import os
+from contextlib import contextmanager
 from dataclasses import replace
+from itertools import islice
 
 import pytest
-from mortal import mode
+from mortal import mode, mortal
 from sqlalchemy import text
 
 from watcher.core import names
 from watcher.core.errors import MissingPlaceError, StorageError
 from watcher.core.life import Event
 from watcher.core.model import Status
-from watcher.stages.filing import Filer, Result, remove_source
+from watcher.io import files
+from watcher.stages.filing import Filer, Result
+from watcher.stages.parting import remove_source
 from watcher.stages.rebuild import build
 
 
@@ -98,14 +102,17 @@ class TestTaking:
         assert [Result.FILED] == results(bench.file("again"))
         assert [True] == [os.path.exists(path) for path in paths_of(bench, session)]
 
-    def test_a_duplicate_of_a_damaged_file_is_kept(self, bench):
-        """A filed file that was cut short is no twin: the newcomer's source is not removed."""
+    def test_a_duplicate_of_a_damaged_file_is_filed(self, bench):
+        """A filed file that was cut short is no twin: the newcomer is filed beside it."""
         session = bench.filed(1)
-        os.truncate(paths_of(bench, session)[0], 9)
+        (damaged,) = paths_of(bench, session)
+        os.truncate(damaged, 9)
         bench.put("again", 1)
         assert [Result.LATER] == results(bench.file("again"))
-        assert [Result.FAILED] == results(bench.file("again"))
         assert ["again"] == os.listdir(bench.drop.path)
+        assert [Result.FILED] == results(bench.file("again"))
+        (path,) = paths_of(bench, session)
+        assert (9, True) == (os.path.getsize(damaged), os.path.exists(path))
 
     def test_a_decision_is_said(self, bench):
         """A file that went where a person's decision sends its study says so."""
@@ -176,23 +183,43 @@ class TestInTheWay:
         assert 2 == len(bench.parts.ledger.instances(session.id))
         assert [] == os.listdir(bench.drop.path)
 
-    @pytest.mark.parametrize("make", ["file", "folder"])
-    def test_a_stray_with_other_bytes_is_left_alone(self, bench, make):
-        """Anything else under the name stays as it is; the newcomer waits in the drop."""
+    @pytest.mark.parametrize("copy", [False, True])
+    @pytest.mark.parametrize("make", ["file", "folder", "link", "unreadable"])
+    def test_a_stray_with_other_bytes_is_left_alone(self, bench, make, copy):
+        """Anything else under the name stays as it is; the newcomer gets the suffixed name."""
+        session = bench.filed(1)
+        bench.put("b", 2)
+        incoming = bench.incoming("b", copy=copy)
+        place = place_of(bench, session, incoming)
+        if make == "folder":
+            os.mkdir(place)
+        elif make == "link":
+            os.symlink("nowhere", place)
+        else:
+            with open(place, "wb") as file:
+                file.write(b"stray")
+            os.chmod(place, 0o600 if make == "file" else 0)
+        with mortal():
+            (outcome,) = Filer(bench.parts).file(bench.drop, [incoming])
+        assert (Result.FILED, True) == (outcome.result, os.path.lexists(place))
+        assert [] == os.listdir(bench.drop.path)
+        digest = incoming.examined.digest
+        filed = [path for path in paths_of(bench, session) if files.digest(path) == digest]
+        assert [f"{place.removesuffix('.dcm')}-{digest[:8]}.dcm"] == filed
+
+    def test_a_stray_under_the_suffixed_name_too(self, bench):
+        """Names are made until one is free, in the ledger as on the disk."""
         session = bench.filed(1)
         bench.put("b", 2)
         incoming = bench.incoming("b")
         place = place_of(bench, session, incoming)
-        if make == "file":
-            with open(place, "wb") as file:
+        chain = names.spare(os.path.basename(place), incoming.examined.digest)
+        third = os.path.join(os.path.dirname(place), list(islice(chain, 3))[2])
+        for taken in islice(names.spare(os.path.basename(place), incoming.examined.digest), 2):
+            with open(os.path.join(os.path.dirname(place), taken), "wb") as file:
                 file.write(b"stray")
-        else:
-            os.mkdir(place)
-        (outcome,) = Filer(bench.parts).file(bench.drop, [incoming])
-        assert (Result.FAILED, True) == (outcome.result, os.path.exists(place))
-        assert "stray" in str(outcome.error)
-        assert ["b"] == os.listdir(bench.drop.path)
-        assert 1 == len(bench.parts.ledger.instances(session.id))
+        assert [Result.FILED] == results(Filer(bench.parts).file(bench.drop, [incoming]))
+        assert third in paths_of(bench, session)
 
     def test_a_folder_that_cannot_be_made_fails_its_files_only(self, bench):
         """A file where a scan's folder should be: its files wait, the others are filed."""
@@ -252,6 +279,17 @@ class TestInTheWay:
         assert ["a"] == os.listdir(bench.drop.path)
 
 
+@contextmanager
+def full(bench, where):
+    """This write of the ledger fails, as on a full disk."""
+    with bench.parts.ledger.write() as tx:
+        fail = "SELECT RAISE(FAIL, 'database or disk is full')"
+        tx.execute(text(f"CREATE TRIGGER full BEFORE {where} BEGIN {fail}; END"))
+    yield
+    with bench.parts.ledger.write() as tx:
+        tx.execute(text("DROP TRIGGER full"))
+
+
 class TestLedger:
     """The ledger can't be written."""
 
@@ -260,25 +298,30 @@ class TestLedger:
         bench.put("a", 1)
         filer = Filer(bench.parts)
         incoming = bench.incoming("a")
-        with bench.parts.ledger.write() as tx:
-            tx.execute(
-                text(
-                    "CREATE TRIGGER full BEFORE UPDATE OF in_hand ON instance "
-                    "BEGIN SELECT RAISE(FAIL, 'database or disk is full'); END"
-                )
-            )
-        with pytest.raises(StorageError):
+        with full(bench, "INSERT ON taken"), pytest.raises(StorageError):
             filer.file(bench.drop, [incoming])
         assert ["a"] == os.listdir(bench.drop.path)
         (session,) = bench.parts.ledger.sessions()
         assert [] == bench.parts.ledger.instances(session.id)
-        with bench.parts.ledger.write() as tx:
-            tx.execute(text("DROP TRIGGER full"))
         bench.put("b", 2)
         outcomes = filer.file(bench.drop, [bench.incoming("b"), bench.incoming("a")])
         assert [Result.FILED, Result.DUPLICATE] == results(outcomes)
+        assert [Result.DUPLICATE] == results(bench.file("a"))  # it lost a link since it was read
         assert [] == os.listdir(bench.drop.path)
         assert 2 == len(paths_of(bench, session))
+
+    def test_a_source_that_is_gone_comes_out_of_hand_by_itself(self, bench):
+        """The last commit of a linked file fails: it stays in hand, and needs no other file."""
+        bench.put("a", 1)
+        filer = Filer(bench.parts)
+        incoming = bench.incoming("a")
+        with full(bench, "UPDATE OF in_hand ON instance"), pytest.raises(StorageError):
+            filer.file(bench.drop, [incoming])
+        assert [] == os.listdir(bench.drop.path)
+        (session,) = bench.parts.ledger.sessions()
+        assert [] == bench.parts.ledger.instances(session.id)
+        filer.settle()
+        assert (False, 1) == (filer.left_in_hand, len(paths_of(bench, session)))
 
 
 class TestRemoving:

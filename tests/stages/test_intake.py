@@ -225,6 +225,8 @@ async def test_a_fault_of_the_machine_is_tried_again(bench, workers):
     real = intake.filer
 
     class Failing:
+        left_in_hand = False
+
         def file(self, drop, batch):
             intake.filer = real
             raise StorageError("the ledger: disk I/O error", number=errno.EIO)

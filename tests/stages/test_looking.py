@@ -8,10 +8,11 @@ import anyio
 import pytest
 from mortal import mode, mortal
 
+from watcher.core.errors import MissingPlaceError, StorageError
 from watcher.io.mounts import mount_of, read_mounts
 from watcher.stages.hop import Hop
 from watcher.stages.looking import Looker, Speed, speed_of
-from watcher.stages.presence import check_mount
+from watcher.stages.presence import check_mount, while_there
 
 SPEED = Speed(0.02, 0.04)
 
@@ -138,6 +139,55 @@ class TestMounts:
         bench.parts.ledger.remember("mount/mri", "nfs4 server:/other")
         await eyes.look_fully()
         assert "another file system" in bench.events("drop.unavailable")[0]["text"]
+
+    async def test_a_look_at_the_bare_mount_point_says_nothing(self, bench):
+        """The mount goes while its files are looked at: none of them is taken for deleted."""
+        eyes = looker(bench, rescan_interval=1000.0)
+        bench.put("a")
+        await eyes.look()
+        os.remove(bench.path("a"))
+        bench.parts.ledger.remember("mount/mri", "nfs4 server:/share")
+        await until(lambda: not eyes.available, eyes.look)
+        assert {b"a"} == pending(eyes)
+        bench.parts.ledger.remember("mount/mri", "")
+
+        def looking():
+            bench.parts.ledger.remember("mount/mri", "nfs4 server:/share")
+            return "nothing is here"
+
+        with pytest.raises(MissingPlaceError):
+            while_there(bench.parts, bench.drop, looking)
+
+    async def test_its_return_is_watched_anew(self, bench):
+        """The same directory after an absence: the watch may be deaf to it."""
+        eyes = looker(bench)
+        for mount in ("", "nfs4 server:/share", ""):
+            bench.parts.ledger.remember("mount/mri", mount)
+            await eyes.look_fully()
+        with anyio.fail_after(5):
+            await eyes.replaced.wait(None)
+
+    async def test_a_mount_point_that_the_machine_names(self, bench):
+        """Below a named mount point that is bare a drop is missing, at the first look already."""
+        bench.put("a")
+        bench.parts.storage.points = (os.path.dirname(bench.drop.path),)
+        eyes = looker(bench)
+        await eyes.look_fully()
+        assert (False, set()) == (eyes.available, pending(eyes))
+
+    async def test_what_could_not_be_looked_at_is_not_the_ledger(self, bench):
+        """A drop that can't be opened is unavailable; a ledger that fails says nothing of it."""
+        with pytest.raises(MissingPlaceError, match="busy"):
+            while_there(bench.parts, bench.drop, lambda: failing("busy"))
+        bench.parts.ledger.close()
+        os.remove(f"{bench.parts.storage.path('state')}/.watcher-store")
+        with pytest.raises(StorageError):
+            await looker(bench).look_fully()
+        assert [] == bench.events("drop.unavailable")
+
+
+def failing(text):
+    raise StorageError(text, number=5)
 
 
 class TestIncomplete:

@@ -82,6 +82,18 @@ class TestSound:
         with pytest.raises(UnknownSessionError):
             mend(kept)
 
+    @pytest.mark.parametrize("place", ["SCANS/1", ""])
+    def test_a_link_in_a_folder_s_place(self, kept, tmp_path, place):
+        """Nothing is written through it: refused, and every byte stays."""
+        path = os.path.join(kept.base, place).rstrip("/")
+        shutil.move(path, tmp_path / "away")
+        os.symlink(tmp_path / "away", path)
+        before = {each: each.read_bytes() for each in (tmp_path / "away").rglob("*.*")}
+        with pytest.raises(RefusedError, match="symbolic link"):
+            mend(kept)
+        after = {each: each.read_bytes() for each in (tmp_path / "away").rglob("*.*")}
+        assert before == after
+
     def test_a_merge_that_was_cut_off_goes_first(self, kept, bench):
         """RefusedError while a session is being merged into it."""
         changes = {"status": Status.ARCHIVING, "label": "s1"}

@@ -160,6 +160,19 @@ class TestFiles:
         path.symlink_to(kept.base.parent / "elsewhere")
         assert [("missing", kept.relative(path))] == found(kept)
 
+    @pytest.mark.parametrize("place", ["SCANS/1/DICOM", "SCANS/1", "SCANS", "", "odd"])
+    def test_a_link_is_no_folder(self, kept, tmp_path, place):
+        """One line for a link in a folder's place: nothing behind it is looked at, or followed."""
+        path, away = os.path.join(kept.base, place).rstrip("/"), tmp_path / "away"
+        if os.path.isdir(path):
+            shutil.move(path, away)
+        else:
+            away.mkdir()
+        os.symlink(away, path)
+        before = sorted(os.listdir(away))
+        assert [("unreadable", place or "S1")] == found(kept)
+        assert before == sorted(os.listdir(away))
+
     def test_a_shortened_file(self, kept):
         """Shorter than its SIZE is torn, longer is changed."""
         short, long, _ = kept.files()

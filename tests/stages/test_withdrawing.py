@@ -12,7 +12,7 @@ from watcher.core.model import Status
 from watcher.core.policy import Project
 from watcher.dicom import document
 from watcher.io import files
-from watcher.stages import carrying, decide, planning, withdrawing
+from watcher.stages import carrying, decide, leaving, planning, withdrawing
 from watcher.stages import promise as promises
 from watcher.stages.archive import archive, fulfil
 from watcher.stages.parts import Stopped
@@ -145,6 +145,34 @@ class TestGivenUp:
         done = bench.archived(2, series="2", SeriesNumber=2)
         assert (Status.ARCHIVED, [b"<orphan/>"]) == (done.status, [*bench.kept_aside().values()])
         assert [] == bench.untrue()
+
+    @pytest.mark.parametrize("cut", [False, True], ids=["done", "taken back"])
+    def test_what_it_left_in_the_history_says_why(self, bench, cut):
+        """A catalog that made room: its entry has a reason, also where the plan was taken back."""
+        bench.archived(1)
+        path = f"{bench.shelf()}/SCANS/2/DICOM/scan_2_catalog.xml"
+        os.makedirs(os.path.dirname(path))
+        files.swap(path, b"<orphan/>")
+        session = bench.built(2, series="2", SeriesNumber=2)
+        if cut:
+            promise = cut_off(bench, session, 4)  # a link, what is retired, a catalog
+            withdrawing.take_back(bench.parts, promise)
+        else:
+            archive(bench.parts, session.id)
+        assert [b"<orphan/>"] == [*bench.kept_aside().values()]
+        (told,) = bench.reasons()
+        expected = ("catalog", "watcher", leaving.WITHOUT_DECISION["catalog"])
+        assert expected == (told["kind"], told["who"], told["reason"])
+
+    def test_an_xml_that_somebody_wrote_meanwhile(self, bench):
+        """A new label, begun, then its XML was written: ERROR, that names the command."""
+        session = bench.built(1)
+        cut_off(bench, session, 3)
+        files.swap(f"{bench.shelf()}.xml", b"<x/>")
+        carry_on(bench.parts, session.id)
+        done = now(bench, session)
+        assert (Status.ERROR, True) == (done.status, "`watcher refresh P1/P1`" in done.error)
+        assert b"<x/>" == files.read(f"{bench.shelf()}.xml")
 
 
 class TestDone:

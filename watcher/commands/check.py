@@ -8,22 +8,24 @@ from typing import Annotated, Final
 from cyclopts import Parameter
 
 from watcher.assembly import open_storage
+from watcher.commands.accepting import ACCEPT, remembered_mounts, take
 from watcher.commands.options import PLAIN, Common
 from watcher.commands.output import print_json, print_table
-from watcher.core.errors import (
-    ConfigurationError,
-    MissingPlaceError,
-    RefusedError,
-    StorageError,
-    WorkerError,
-)
+from watcher.core.errors import MissingPlaceError, StorageError, WorkerError
 from watcher.core.policy import Drop
 from watcher.core.units import format_size
 from watcher.io import files
-from watcher.io.lease import is_locked
-from watcher.io.ledger import NAME, Ledger
-from watcher.io.lookup import MOUNT, Lookup, is_linkable
-from watcher.io.mounts import Mount, free, is_network, mount_of, read_mounts
+from watcher.io.lookup import is_linkable
+from watcher.io.mounts import (
+    FSTAB,
+    Mount,
+    bare_point,
+    free,
+    is_network,
+    mount_of,
+    mounted_at,
+    read_mounts,
+)
 from watcher.io.stores import KINDS, Storage
 from watcher.io.workers import try_one
 from watcher.report.checked import HEAD, Line, document, exit_code, rows
@@ -31,7 +33,6 @@ from watcher.settings import Settings
 
 WATCHES: Final = 65536  # inotify watches, one a directory; fewer are soon used up
 LIMIT: Final = "/proc/sys/fs/inotify/max_user_watches"
-ACCEPT: Final = "watcher check --accept"
 INODES: Final = 0.01  # of all inodes must be free (spec 3, `reserve`)
 
 
@@ -51,7 +52,7 @@ def check(
     """
     settings = common.settings()
     storage = _storage(settings)
-    lines = list(_accept(settings, storage)) if accept else []
+    lines = list(take(settings, storage)) if accept else []
     lines += _lines(settings, storage)
     if common.json:
         print_json(document(lines))
@@ -79,9 +80,9 @@ def _lines(settings: Settings, storage: Storage) -> Iterator[Line]:
         text = "accepted, but this version does nothing with it"
         yield Line("warning", name, text, "take it out, or leave it for a later version")
     mounts = read_mounts()
-    remembered = _remembered(settings, storage)
+    remembered = remembered_mounts(settings, storage)
     for drop in settings.drops:
-        yield from _drop(settings, drop, mounts, remembered.get(drop.name, ""))
+        yield from _drop(settings, storage, drop, mounts, remembered.get(drop.name, ""))
     for kind in KINDS:
         yield from _store(settings, storage, kind, mounts)
     yield from _watches()
@@ -93,9 +94,12 @@ def _lines(settings: Settings, storage: Storage) -> Iterator[Line]:
 
 
 def _drop(
-    settings: Settings, drop: Drop, mounts: tuple[Mount, ...], remembered: str
+    settings: Settings, storage: Storage, drop: Drop, mounts: tuple[Mount, ...], remembered: str
 ) -> Iterator[Line]:
     of, path = f"drop {drop.name}", shlex.quote(drop.path)
+    if point := bare_point(drop.path, storage.points, mounts):
+        yield _bare(of, point)
+        return
     if not os.path.isdir(drop.path):
         yield Line("error", of, f"{drop.path} is not there", f"mount it, or mkdir -p {path}", 10)
         return
@@ -105,6 +109,11 @@ def _drop(
         return
     faults = list(_drop_faults(settings, drop, mounts))
     yield from faults or [Line("ok", of, drop.path)]
+
+
+def _bare(of: str, point: str) -> Line:
+    text = f"nothing is mounted at {point}, which {FSTAB} or a mount unit names"
+    return Line("error", of, text, f"mount {shlex.quote(point)}", 10)
 
 
 def _drop_faults(settings: Settings, drop: Drop, mounts: tuple[Mount, ...]) -> Iterator[Line]:
@@ -129,9 +138,7 @@ def _drop_faults(settings: Settings, drop: Drop, mounts: tuple[Mount, ...]) -> I
 
 def _mount_fault(drop: Drop, mounts: tuple[Mount, ...], remembered: str) -> Line | None:
     """As the daemon sees it (stages/looking.py): a mount is known by its type and source."""
-    path = os.path.realpath(drop.path)
-    mount = mount_of(path, mounts)
-    here = f"{mount.type} {mount.source}" if mount.point == os.fsencode(path) else ""
+    here = mounted_at(drop.path, mounts)
     of = f"drop {drop.name}"
     if drop.mount and not here:
         return Line("error", of, "nothing is mounted there, and mount = true", "mount it", 10)
@@ -144,22 +151,6 @@ def _mount_fault(drop: Drop, mounts: tuple[Mount, ...], remembered: str) -> Line
     return None
 
 
-def _remembered(settings: Settings, storage: Storage) -> dict[str, str]:
-    """The mounts of drops when last seen; none where there is no ledger yet."""
-    if not _has_ledger(settings, storage):
-        return {}
-    ledger = Ledger.open(settings.stores.state)
-    try:
-        return Lookup(ledger).mounts()
-    finally:
-        ledger.close()
-
-
-def _has_ledger(settings: Settings, storage: Storage) -> bool:
-    ledger = os.path.join(settings.stores.state, NAME)
-    return storage.is_there("state") and os.path.lexists(ledger)
-
-
 # -- stores ----------------------------------------------------------------------------------------
 
 
@@ -169,7 +160,9 @@ def _store(
     of, path = f"store {kind}", storage.path(kind)
     if kind == "state":
         yield from _state_fault(path, mounts)
-    if not storage.id:
+    if point := bare_point(path, storage.points, mounts):
+        yield _bare(of, point)
+    elif not storage.id:
         yield from _unborn(of, path)
     elif not storage.is_there(kind):
         yield _missing(of, kind, path)
@@ -201,7 +194,7 @@ def _unborn(of: str, path: str) -> Iterator[Line]:
 
 
 def _missing(of: str, kind: str, path: str) -> Line:
-    if kind == "state":
+    if kind == "state" and not os.path.lexists(path):
         text = f"{path} has no marker: the next start makes a new one, filled from the tree"
         return Line("warning", of, text, "mount it if it should be there")
     text = f"{path} has no marker of this installation"
@@ -254,35 +247,3 @@ def _log(path: str | None) -> Iterator[Line]:
     else:
         hint = f"sudo install -d -o $USER {shlex.quote(folder)}"
         yield Line("warning", "log.file", f"this user can't write {path}: stdout only", hint)
-
-
-# -- accept ----------------------------------------------------------------------------------------
-
-
-def _accept(settings: Settings, storage: Storage) -> Iterator[Line]:
-    """Take what is there for ours. RefusedError where another daemon holds a store."""
-    if not storage.id:
-        raise ConfigurationError(
-            "there is nothing to accept: no store is made yet", hint="watcher run"
-        )
-    foreign = [kind for kind in KINDS if not storage.is_there(kind)]
-    for kind in foreign:
-        if is_locked(storage.marker(kind)):
-            raise RefusedError(
-                f"another installation's daemon runs on {storage.path(kind)}", hint="stop it first"
-            )
-    for kind in foreign:
-        storage.accept(kind)
-        yield Line("ok", f"store {kind}", f"{storage.path(kind)} is taken for ours")
-    for name, mount in _remembered(settings, storage).items():
-        if mount:
-            _forget(settings, name)
-            yield Line("ok", f"drop {name}", f"{mount} is forgotten; what is there now counts")
-
-
-def _forget(settings: Settings, drop: str) -> None:
-    ledger = Ledger.open(settings.stores.state)
-    try:
-        ledger.remember(f"{MOUNT}{drop}", "")
-    finally:
-        ledger.close()

@@ -79,7 +79,7 @@ def _folder(wanted: str | None) -> str:
     try:
         path.encode()
         check_state(path)
-        files.make_folder(path)
+        files.make_store(path)
     except (StorageError, UnicodeEncodeError, ConfigurationError) as error:
         hint = "watcher demo /tmp/watcher-demo"
         raise ConfigurationError(f"no demo in {path!r}: {error}", hint=hint) from error
@@ -88,7 +88,7 @@ def _folder(wanted: str | None) -> str:
 
 def _prepare(base: str) -> Settings:
     for name in samples.DROPS:
-        files.make_folder(os.path.join(base, "drop", name))
+        files.make_store(os.path.join(base, "drop", name))
     config = os.path.join(base, samples.CONFIG)
     files.swap(config, samples.configuration(base).encode())
     return load(config)
@@ -99,7 +99,7 @@ def _run(settings: Settings, go: samples.Copies, log: "Listener") -> int | None:
     from watcher import daemon  # noqa: PLC0415  `--help` shall not pay for it
 
     for source, target in go:
-        files.make_folder(os.path.dirname(target))
+        files.make_store(os.path.dirname(target))
         files.swap(target, files.read(source))
     code = daemon.run(settings, once=True, stream=log)
     return None if code in {DONE, OPEN} and log.ended == "drained" else code

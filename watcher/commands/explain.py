@@ -176,9 +176,7 @@ def _answer(ground: Ground) -> reading.Whole | Refusal | StorageError:
     where = os.path.join(ground.drop.path, ground.path)
     seen = files.print_of(where) or Fingerprint(0, 0, 0, 0, 0)  # gone, or no file: a reader tells
     candidate = Candidate(ground.drop.name, os.fsencode(ground.path), seen)
-    request = reading.request(
-        None, ground.drop, candidate, tags=ground.rules.tags, quiet=True, copy=False
-    )
+    request = reading.request(None, ground.drop, candidate, tags=ground.rules.tags, copy=False)
     return reading.answer(candidate, examine_now([request])[0])
 
 

@@ -9,6 +9,7 @@ WatcherError                    .permanent: trying again will not help; .hint: w
 ├── AlreadyRunningError         exit 11  another daemon holds this store
 ├── StorageError                a file system said no (errno kept); transient unless told
 │   ├── FullError               no space, no inodes, over quota
+│   ├── LedgerError             the ledger is damaged, or no longer the one that was opened
 │   ├── OutsideError            a link leads out of a store: permanent
 │   └── SyncError               fsync failed: the copy is worthless, its source is not
 ├── ClashError                  a name is taken by other content; nothing was overwritten
@@ -73,17 +74,22 @@ class AlreadyRunningError(WatcherError):
 
 
 class StorageError(WatcherError):
-    """A file system said no. `number` is its errno."""
+    """A file system said no. `number` is its errno; `place` the path, where known: never said."""
 
     permanent = False
 
-    def __init__(self, message: str, *, number: int, hint: str = "") -> None:
+    def __init__(self, message: str, *, number: int, hint: str = "", place: str = "") -> None:
         super().__init__(message, hint=hint)
         self.number = number
+        self.place = place
 
 
 class FullError(StorageError):
     """No space, no inodes, or over quota."""
+
+
+class LedgerError(StorageError):
+    """The ledger is damaged, emptied, or not the file any more that was opened: made anew."""
 
 
 class OutsideError(StorageError):
@@ -121,8 +127,19 @@ def told(error: Exception) -> str:
 FULL_NUMBERS = frozenset({_errno.ENOSPC, _errno.EDQUOT})
 
 
-def storage_error(error: OSError, doing: str) -> StorageError:
-    """The tree's own error for an OSError; `doing` is a phrase without names of files."""
+def storage_error(error: OSError, doing: str, place: str | bytes = "") -> StorageError:
+    """The tree's own error for an OSError; `doing` is a phrase without names of files.
+
+    `place`: the path it happened at, where the OSError does not say it, as of a write.
+    """
     number = error.errno or 0
     kind = FullError if number in FULL_NUMBERS else StorageError
-    return kind(f"{doing}: {error.strerror or error}", number=number)
+    where = place or error.filename2 or error.filename or ""  # of a link the new name comes second
+    text = where.decode("utf-8", "surrogateescape") if isinstance(where, bytes) else str(where)
+    return kind(f"{doing}: {error.strerror or error}", number=number, place=text)
+
+
+def damaged(why: str) -> LedgerError:
+    """What is said of a ledger that can't be used any more."""
+    hint = "`watcher run` sets it aside and rebuilds it from the stores"
+    return LedgerError(f"the ledger: {why}", number=_errno.EIO, hint=hint)

@@ -151,6 +151,7 @@ _REFUSALS: Final[dict[str, tuple[str, str, str]]] = {
     RefusalCode.TORN: ("sender", "The file stops early. It waits where it lies.", _AGAIN),
     RefusalCode.BUSY: ("sender", "A program still has the file open for writing.", "Close it."),
     RefusalCode.UNLEASED: ("", "No read lease can be had: the longer `settle` applies.", _NOBODY),
+    RefusalCode.HOLLOW: ("", "It has holes, perhaps not filled yet: a longer wait.", _NOBODY),
     RefusalCode.CHANGED: ("", "The file changed while it was read; it is read again.", _NOBODY),
     RefusalCode.GONE: ("", "The file went away before it was read.", _NOBODY),
     RefusalCode.DENIED: ("admin", "The daemon may not read the file.", "Let it: chmod, chgrp."),

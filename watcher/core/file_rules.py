@@ -63,6 +63,7 @@ def _clash(case: Case, code: str, scan: str, policy: Policy, clashes: Sequence[_
     text = UID_CONFLICT
     if code == "duplicate-in-session":
         text = f"{counted(files, 'file')} with the UIDs of another in this session"
+    text += _uncompared(clashes)
     if policy:
         outcome = f"{text}: {OUTCOMES[code, policy]}"
         finding = new(code, Severity.WARN, outcome, scope=f"scan {scan}")
@@ -71,6 +72,12 @@ def _clash(case: Case, code: str, scan: str, policy: Policy, clashes: Sequence[_
         finding = new(code, Severity.CONFLICT, text, *commands, scope=f"scan {scan}")
     listed = _listing(finding, files, [other for _, other, _ in clashes])
     return replace(listed, evidence={**listed.evidence, **_compared(clashes)})
+
+
+def _uncompared(clashes: Sequence[_Clash]) -> str:
+    """How many pairs the readers could not get through, and why; they count as differing."""
+    why = [comparison.text for _, _, comparison in clashes if comparison.text]
+    return f" ({counted(why, 'pair')} could not be compared: {why[0]})" if why else ""
 
 
 def _ways_out(case: Case, scan: str) -> Iterator[str]:

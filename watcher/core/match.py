@@ -47,6 +47,7 @@ class Comparison:
     same: bool | None = None  # the data set, preamble and group 0002 aside
     same_pixels: bool | None = None
     tags: tuple[str, ...] = ()  # keywords of the attributes that differ, some of them
+    text: str = ""  # why it can't be told, where that is the files' own doing
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,6 +102,7 @@ class RefusalCode(StrEnum):
     TORN = "torn"
     BUSY = "busy"  # a writer still has it open
     UNLEASED = "unleased"  # no lease can be had: wants the longer quiet
+    HOLLOW = "hollow"  # it has holes: laid out in advance, wants the longest quiet
     CHANGED = "changed"  # it changed while it was read
     GONE = "gone"
     DENIED = "denied"  # the daemon may not read it

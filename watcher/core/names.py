@@ -8,7 +8,7 @@ slash, is never empty, never `.` or `..`.
 import hashlib
 import re
 import unicodedata
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
 
@@ -68,6 +68,14 @@ def suffixed(name: str, digest: str) -> str:
     tail = f"-{digest[:8]}.dcm"
     stem = name.removesuffix(".dcm")
     return stem[: NAME_LENGTH - len(tail)] + tail
+
+
+def spare(name: str, digest: str) -> Iterator[str]:
+    """The names a file may have, in order: its own, the suffixed one, then others made from it."""
+    yield name
+    while True:
+        yield suffixed(name, digest)
+        digest = hashlib.sha256(digest.encode()).hexdigest()
 
 
 def scan_folder(header: Header) -> str:

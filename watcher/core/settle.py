@@ -7,18 +7,28 @@ are the sender's and prove nothing. Nothing here costs more than O(log n) for ea
     WAITING ──looks agree──► RIPE ──take──► TAKEN ──gone──► forgotten
        ▲ ▲                     │              │ └──hold──► HELD   (until its fingerprint changes)
        │ └───────change────────┘              │              │
-       └──── busy, unleased, retry ───────────┘◄───change────┘
+       └── busy, unproven, retry ─────────────┘◄───change────┘
 """
 
-import heapq
 import math
 from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
-from enum import Enum, auto
+from enum import Enum, IntEnum, auto
 from itertools import islice
 
-from watcher.core.model import Fingerprint, RefusalCode
+from watcher.core.alarms import Alarms
+from watcher.core.model import Fingerprint, Refusal, RefusalCode
+
+LONG = 12  # times the full quiet: a minute on a local disk, three on a network
+
+
+class Quiet(IntEnum):
+    """For how long looks at a file have agreed."""
+
+    QUICK = 0  # enough where a read lease proves that nobody writes
+    FULL = 1  # enough without a lease
+    LONG = 2  # enough for a file with holes, which may be laid out and not yet filled
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,48 +41,6 @@ class Waiting:
     reason: str
     text: str
     stuck: bool
-
-
-class Alarms:
-    """At most one due time for each path; setting a later one costs nothing until then."""
-
-    def __init__(self) -> None:
-        self._at: dict[bytes, float] = {}
-        self._queued: dict[bytes, float] = {}  # the item of the heap that stands for a path
-        self._heap: list[tuple[float, bytes]] = []
-
-    def set(self, path: bytes, at: float) -> None:
-        """Due at `at`, and no longer at any other time."""
-        self._at[path] = at
-        if at < self._queued.get(path, math.inf):
-            self._queued[path] = at
-            heapq.heappush(self._heap, (at, path))
-
-    def drop(self, path: bytes) -> None:
-        """Never due."""
-        self._at.pop(path, None)
-
-    def next(self) -> float | None:
-        """The earliest due time."""
-        while self._heap:
-            at, path = self._heap[0]
-            if self._at.get(path) == at:
-                return at
-            heapq.heappop(self._heap)
-            if self._queued.get(path) == at:
-                del self._queued[path]
-                if path in self._at:
-                    self.set(path, self._at[path])
-        return None
-
-    def due(self, now: float) -> list[bytes]:
-        """The paths due, earliest first; they are no longer set."""
-        found: list[bytes] = []
-        while (at := self.next()) is not None and at <= now:
-            _, path = heapq.heappop(self._heap)
-            del self._at[path], self._queued[path]
-            found.append(path)
-        return found
 
 
 class _State(Enum):
@@ -92,14 +60,15 @@ class _File:
     counted: float  # the last look that was far enough from the one before to count
     not_before: float  # ripe no sooner than at a look from then on
     looks: int = 1  # that count
-    leaseless: bool = False  # wants the full quiet
+    wants: float = 0.0  # seconds of quiet it wants besides
 
 
 class Settler:
     """The pending files of one drop. Durations in seconds, moments on the monotonic clock.
 
     A file is ripe once `looks` looks agree that span `quick`: enough where a read lease then
-    proves that nobody writes. It is quiet in full once they span `quiet`.
+    proves that nobody writes. It is quiet in full once they span `quiet`, and for long once they
+    span that twelve times.
     """
 
     def __init__(self, *, quick: float, quiet: float, looks: int, stuck_after: float) -> None:
@@ -162,25 +131,37 @@ class Settler:
             self._next_looks.set(path, now + self._step)
         return paths
 
-    def ripe(self, now: float, limit: int | None = None) -> list[tuple[bytes, Fingerprint, bool]]:
-        """The files to take, oldest first, at most `limit`. True: the full quiet has passed."""
+    def ripe(self, now: float, limit: int | None = None) -> list[tuple[bytes, Fingerprint, Quiet]]:
+        """The files to take, oldest first, at most `limit`, and how quiet each has been."""
         files = (self._files[path] for path, since in self._ripe.items() if since <= now)
         return [
-            (file.shown.path, file.shown.print, file.looked >= file.quiet_from + self._quiet)
+            (file.shown.path, file.shown.print, self._how_quiet(file))
             for file in islice(files, limit)
         ]
 
+    def _how_quiet(self, file: _File) -> Quiet:
+        if file.looked >= file.quiet_from + LONG * self._quiet:
+            return Quiet.LONG
+        return Quiet.FULL if file.looked >= file.quiet_from + self._quiet else Quiet.QUICK
+
     def take(self, path: bytes) -> bool:
-        """It is in hand, until `gone`, `hold`, `busy`, `unleased` or `retry`. False: not ripe."""
+        """It is in hand, until `gone`, `hold`, `busy`, `unproven` or `retry`. False: not ripe."""
         if self._ripe.pop(path, None) is None:
             return False
         self._files[path].state = _State.TAKEN
         return True
 
-    def unleased(self, path: bytes, seen: Fingerprint) -> None:
-        """No lease was to be had for this fingerprint: it wants the full quiet."""
+    def unproven(self, path: bytes, seen: Fingerprint, refusal: Refusal) -> None:
+        """Nothing proves that this fingerprint is the last: no lease, or holes. It must be quieter.
+
+        A file with holes says so; that no lease is to be had is nobody's concern.
+        """
         if file := self._files.get(path):
-            file.leaseless = file.shown.print == seen
+            if file.shown.print == seen:
+                hollow = refusal.code is RefusalCode.HOLLOW
+                file.wants = max(file.wants, self._quiet * (LONG if hollow else 1))
+                if hollow:
+                    file.shown = replace(file.shown, reason=refusal.code, text=refusal.text)
             self._wait(file)
 
     def busy(self, path: bytes, now: float) -> None:
@@ -188,7 +169,7 @@ class Settler:
         if file := self._files.get(path):
             file.shown = replace(file.shown, reason=RefusalCode.BUSY, text="")
             file.quiet_from = file.looked = file.counted = now
-            file.looks, file.leaseless = 1, False
+            file.looks, file.wants = 1, 0.0
             self._wait(file)
 
     def hold(self, path: bytes, seen: Fingerprint, reason: str, text: str) -> None:
@@ -267,9 +248,7 @@ class Settler:
         """The earliest time at which a look that agrees makes it ripe, or counts towards it."""
         if file.looks < self._looks:
             return max(file.not_before, file.counted + self._step)
-        if file.leaseless:
-            return max(file.not_before, file.quiet_from + self._quiet)
-        return file.not_before
+        return max(file.not_before, file.quiet_from + file.wants)
 
     def _ready(self, file: _File, now: float) -> None:
         path = file.shown.path

@@ -20,7 +20,8 @@ from watcher.dicom.elements import (
     elements,
     is_sound,
 )
-from watcher.dicom.stream import LONGEST, PIXELS, UNDEFINED, HostileError, TornError
+from watcher.dicom.essence import PIXELS
+from watcher.dicom.stream import LONGEST, UNDEFINED, HostileError, TornError
 from watcher.dicom.structure import Walk, preface
 
 __all__ = ["Compared", "Source", "compare"]
@@ -45,12 +46,14 @@ class Compared:
     """What two data sets have in common; None where it can't be told.
 
     `tags` are the top-level elements that differ, by keyword or as `(gggg,eeee)`: sorted, at most
-    twenty. A sequence is one element. `same_pixels` is None also where neither has pixels.
+    twenty. A sequence is one element. `same_pixels` is None also where neither has pixels. `text`
+    says which limit was passed, if one was.
     """
 
     same: bool | None
     same_pixels: bool | None = None
     tags: tuple[str, ...] = ()
+    text: str = ""
 
 
 UNTOLD: Final = Compared(None)
@@ -64,13 +67,15 @@ def compare(one: Source, other: Source) -> Compared:
     """
     heads = [preface(source.fetch, source.size) for source in (one, other)]
     if not all(map(is_sound, heads)):
-        return UNTOLD
+        return Compared(None, text=next((head.hostile for head in heads if head.hostile), ""))
     try:
         if any(head.deflated for head in heads):
             return Compared(True) if _same_rest((one, heads[0]), (other, heads[1])) else UNTOLD
         return _compared(elements(one), elements(other))
-    except (TornError, HostileError):
+    except TornError:
         return UNTOLD
+    except HostileError as error:
+        return Compared(None, text=str(error))
 
 
 def _same_rest(*files: tuple[Source, Walk]) -> bool:
@@ -165,7 +170,7 @@ def _same_items(one: Element, other: Element, depth: int) -> bool | None:
             else False
             for item, item2 in items
         )
-    except (TornError, HostileError):
+    except TornError:
         return None
 
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, NamedTuple, TypeAlias
 
+from watcher.dicom.essence import PIXELS
 from watcher.dicom.stream import (
     BIG,
     EXPLICIT,
     IMPLICIT,
     ITEM,
     ITEM_END,
-    PIXELS,
     SEQUENCE_END,
     UNDEFINED,
     Encoding,
@@ -135,8 +135,10 @@ def elements(source: Source) -> Elements:
     Raises TornError or HostileError where it is not whole or beyond the limits.
     """
     found = walk(source.fetch, source.size, frozenset(), depth=DEPTH)
+    if found.hostile:
+        raise HostileError(found.hostile)
     if not is_sound(found):
-        raise TornError(found.torn or found.hostile)
+        raise TornError(found.torn)
     encoding = IMPLICIT if found.implicit else EXPLICIT if found.little_endian else BIG
     stream = Stream(source.fetch, source.size, DEPTH, HEADERS)
     side = Side(stream, encoding, found.transfer_syntax)

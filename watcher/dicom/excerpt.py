@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Final, TypeAlias
 
 from watcher.core.errors import DocumentError
-from watcher.dicom.markup import CATALOG, parse
+from watcher.dicom.markup import CATALOG, LARGEST, parse
 
 _HEAD: Final = "<?xml version='1.0' encoding='UTF-8'?>\n<cat:"
 _OPEN: Final = "\n  <cat:entries>\n"
@@ -21,7 +21,8 @@ _END: Final = "\n    </cat:entry>\n"
 _VALUE: Final = r'[^"<]++'
 _ROW: Final = re.compile(
     rf'    <cat:entry URI="({_VALUE})"(?: ID="{_VALUE}")?+(?: UID="([0-9.]++)")?+'
-    rf'(?: instanceNumber="(-?[0-9]++)")?+(?: digest="{_VALUE}")?+(?: createdTime="{_VALUE}")?+'
+    r'(?: instanceNumber="(-?[0-9]{1,18}+)")?+'
+    rf'(?: digest="{_VALUE}")?+(?: createdTime="{_VALUE}")?+'
     r' xsi:type="cat:dcmEntry">\n      <cat:metaFields>\n'
     r'        <cat:metaField name="SIZE">([0-9]{1,18})</cat:metaField>\n'
     r'        <cat:metaField name="SOPClassUID">[0-9.]++</cat:metaField>\n'
@@ -97,7 +98,8 @@ class Excerpt:
 
 def excerpt(data: bytes) -> Excerpt | None:
     """A catalog cut up, or None where it has no entry or is not wholly in our own hand."""
-    text = data.decode() if not data.translate(None, _PLAIN) else ""
+    plain = len(data) <= LARGEST and not data.translate(None, _PLAIN)
+    text = data.decode() if plain else ""
     head, opened, rest = text.partition(_OPEN)
     body, closed, tail = rest.rpartition(_CLOSE)
     if not (opened and closed and head.startswith(_HEAD)):

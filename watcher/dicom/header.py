@@ -138,17 +138,20 @@ def _encodings(raw: Raw | None) -> list[str]:
     return convert_encodings([term.strip(" \0") for term in terms])
 
 
-def judge(walk: Walk, header: Header) -> Refusal | None:
-    """Why a walked file is not to be filed, or None. Texts name tags, never values (spec 5)."""
+def judge(walk: Walk, header: Header, *, filed: bool = False) -> Refusal | None:
+    """Why a walked file is not to be filed, or None. Texts name tags, never values (spec 5).
+
+    filed: it was filed before, so nothing more is asked of its kind.
+    """
     if not walk.is_dicom:
         return Refusal(RefusalCode.NOT_DICOM, "It is not a DICOM file.")
     if _is_directory(walk, header):
         return Refusal(RefusalCode.DICOMDIR, "It is a DICOMDIR: a list of files, not an image.")
     if walk.hostile:
         return Refusal(RefusalCode.UNREADABLE, f"It can't be read safely: {walk.hostile}.")
-    if walk.torn:
+    if torn := walk.torn or ("" if filed else walk.lacking):
         hint = "Wait for the transfer to end, or copy the file again."
-        return Refusal(RefusalCode.TORN, f"It is not whole: {walk.torn}.", hint)
+        return Refusal(RefusalCode.TORN, f"It is not whole: {torn}.", hint)
     return _uids(header)
 
 

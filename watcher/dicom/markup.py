@@ -20,7 +20,8 @@ NAMESPACES: Final = {
     "cat": CATALOG[1:-1],
     "xsi": "http://www.w3.org/2001/XMLSchema-instance",
 }
-LARGEST: Final = 256 << 20  # bytes a gzipped document may become
+LARGEST: Final = 64 << 20  # bytes of a document; one entry of a catalog takes 200
+NODES: Final = 3_000_000  # elements and attributes; each takes 250 bytes of memory, at most
 RATIO: Final = 200  # times its own size, beyond the first MiB; catalogs shrink to a thirtieth
 LONGEST: Final = 10_000  # characters of one text: libxml2 refuses to read back more than 10 MB
 
@@ -67,8 +68,15 @@ def _parser(*, recover: bool) -> etree.XMLParser:
     )
 
 
+def _is_large(data: bytes) -> bool:
+    """Whether a tree of it would take more memory than a document may have."""
+    return len(data) > LARGEST or data.count(b"<") + data.count(b"=") > NODES
+
+
 def remains(data: bytes) -> Element | None:
     """The root element of a document that may be torn, with what can still be read; or None."""
+    if _is_large(data):
+        return None
     try:
         root: Element | None = etree.fromstring(data, _parser(recover=True))
     except etree.XMLSyntaxError:
@@ -79,6 +87,8 @@ def remains(data: bytes) -> Element | None:
 
 def parse(data: bytes, what: str) -> Element:
     """The root element. Raises DocumentError; the text never repeats what the document says."""
+    if _is_large(data):
+        raise DocumentError(f"{what} is larger than the limit")
     try:
         root = etree.fromstring(data, _parser(recover=False))
     except etree.XMLSyntaxError as error:

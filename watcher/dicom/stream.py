@@ -10,6 +10,8 @@ from struct import Struct
 from types import MappingProxyType
 from typing import Final, NamedTuple, TypeAlias
 
+from watcher.dicom.essence import ESSENTIAL, PIXELS
+
 Buffer: TypeAlias = bytes | bytearray
 Fetch: TypeAlias = Callable[[int, int], bytes]  # (offset, count) -> bytes, fewer at the end
 
@@ -21,11 +23,10 @@ FRAGMENTS: Final = 2_000_000  # a whole-slide image has a tenth of it
 ITEM: Final = 0xFFFEE000
 ITEM_END: Final = 0xFFFEE00D
 SEQUENCE_END: Final = 0xFFFEE0DD
-PIXELS: Final = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 # What the rules here and in header.judge read: SOP class, directory records, image geometry.
-OWN: Final = PIXELS | {
+OWN: Final = ESSENTIAL | {
     *(0x00041220, 0x00080016, 0x00280002, 0x00280004, 0x00280008, 0x00280010, 0x00280011),
-    *(0x00280100, 0x00287FE0),
+    0x00280100,
 }
 _SHORT: Final = frozenset(
     b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split()
@@ -96,7 +97,7 @@ def _reader(data: Buffer) -> Fetch:
 class Stream:
     """A window on the bytes, and what was found. `at` is always an offset in the whole stream."""
 
-    __slots__ = ("base", "buf", "data", "depth", "fetch", "left", "limit", "pixels", "raw", "size")
+    __slots__ = ("base", "buf", "data", "depth", "ends", "fetch", "left", "limit", "raw", "size")
 
     def __init__(self, data: Buffer | Fetch, size: int, depth: int, limit: int) -> None:
         self.size, self.depth, self.limit = size, depth, limit
@@ -108,7 +109,7 @@ class Stream:
         """Back to the beginning; what was found is forgotten, `raw` is kept."""
         self.base, self.buf = 0, self.data
         self.raw = dict(raw)
-        self.pixels: dict[int, int] = {}
+        self.ends: dict[int, int] = {}  # length of each element of ESSENTIAL
         self.left = self.limit
 
     def need(self, at: int, count: int) -> int:
@@ -123,8 +124,8 @@ class Stream:
 
     def note(self, tag: int, vr: bytes, at: int, length: int) -> None:
         """Keep a wanted element."""
-        if tag in PIXELS:
-            self.pixels[tag] = length
+        if tag in ESSENTIAL:
+            self.ends[tag] = length
         elif vr == b"SQ" or tag == 0x00041220:
             self.raw[tag] = Raw("SQ", b"")
         elif length <= LONGEST:

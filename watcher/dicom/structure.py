@@ -4,13 +4,13 @@ pydicom reads 87 of 100 cut files without a word (stack-facts 4.2), so wholeness
 The raw bytes of wanted attributes come along: `header.py` decodes nothing else.
 """
 
-import re
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from struct import Struct
 from typing import Final
 
+from watcher.dicom.essence import PIXELS, lacking
 from watcher.dicom.stream import (
     BIG,
     EXPLICIT,
@@ -30,22 +30,17 @@ from watcher.dicom.stream import (
 __all__ = ["Buffer", "Fetch", "Raw", "Walk", "looks_dicom", "preface", "walk"]
 
 SYNTAX: Final = 0x00020010
+_MEDIA_CLASS: Final = 0x00020002
 DEFLATED: Final = "1.2.840.10008.1.2.1.99"
 _IMPLICIT: Final = frozenset({"1.2.840.10008.1.2", "1.2.840.113619.5.2", ""})
 _BIG: Final = "1.2.840.10008.1.2.2"
 _NATIVE: Final = _IMPLICIT | {DEFLATED, _BIG, "1.2.840.10008.1.2.1"}
-_META: Final = frozenset({0x00020002, SYNTAX})
+_META: Final = frozenset({_MEDIA_CLASS, SYNTAX})
 _BLOCK: Final = 1 << 20
 
-# Image storage classes (PS3.4 table B.5-1). Spectroscopy (4.2), raw data (66), surfaces (66.5),
-# measurements and reports carry no pixel data.
-_IMAGE: Final = re.compile(
-    r"1\.2\.840\.10008\.5\.1\.4\.1\.1\."
-    r"(1(\..*)?|2(\..*)?|3(\.1)?|4(\.[134])?|5|6(\.[123])?|7(\..*)?|1[23]\..*|14\.[12]|20|30"
-    r"|66\.[47]|77\.1\.[1246](\..*)?|77\.1\.5\.[124568]|128(\.1)?|130|481\.[12])"
-)
 _ROWS, _COLUMNS, _BITS, _SAMPLES = 0x00280010, 0x00280011, 0x00280100, 0x00280002
-_FRAMES, _PHOTOMETRIC, _PROVIDER, _CLASS = 0x00280008, 0x00280004, 0x00287FE0, 0x00080016
+_FRAMES, _PHOTOMETRIC, _CLASS = 0x00280008, 0x00280004, 0x00080016
+_GEOMETRY: Final = frozenset({_ROWS, _COLUMNS, _BITS, _SAMPLES, _FRAMES, _PHOTOMETRIC})
 # Float and double float pixel data have the width of their values (PS3.3 C.7.6.24, C.7.6.25).
 _WIDTHS: Final = {0x7FE00008: 32, 0x7FE00009: 64}
 # Chroma is stored at half the width (PS3.3 C.7.6.3.1.2); 420 at half the height as well.
@@ -54,8 +49,9 @@ _SUBSAMPLED: Final = {"YBR_FULL_422": 2, "YBR_PARTIAL_422": 2, "YBR_PARTIAL_420"
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """What a walk found. `torn` and `hostile` are empty, or one sentence without values.
+    """What a walk found. `torn`, `lacking` and `hostile` are empty, or one sentence without values.
 
+    `lacking`: what an object of its kind is nothing without is not there (see `essence`).
     `raw` has the wanted top-level attributes and those of group 0002; `start` is the offset of
     the data set after group 0002, in bytes.
     """
@@ -67,6 +63,7 @@ class Walk:
     implicit: bool = True
     little_endian: bool = True
     torn: str = ""
+    lacking: str = ""
     hostile: str = ""
 
     @property
@@ -203,6 +200,7 @@ def _data_set(stream: Stream, at: int, wanted: frozenset[int], found: Walk) -> W
             implicit=encoding.implicit,
             little_endian=encoding.little,
             torn=torn or _missing(stream, at, encoding, found.transfer_syntax),
+            lacking=_lacking(stream),
         )
         if not torn:
             return result
@@ -211,17 +209,21 @@ def _data_set(stream: Stream, at: int, wanted: frozenset[int], found: Walk) -> W
 
 
 def _missing(stream: Stream, at: int, encoding: Encoding, syntax: str) -> str:
-    """What a stream of whole elements still lacks: a data set, or pixels it announces."""
+    """What a stream of whole elements still lacks: a data set, or some of its pixels."""
     if at == stream.size:
         return "there is no data set"
-    raw = stream.raw
-    if not stream.pixels:
-        expected = _ROWS in raw and _IMAGE.fullmatch(_text(raw, _CLASS)) and _PROVIDER not in raw
-        return "the image has no pixel data" if expected else ""
-    for tag, length in stream.pixels.items():
-        if length != UNDEFINED and syntax in _NATIVE and length < _pixel_bytes(raw, tag, encoding):
+    raw, native = stream.raw, syntax in _NATIVE
+    for tag, length in stream.ends.items():
+        if tag in PIXELS and native and length < min(UNDEFINED, _pixel_bytes(raw, tag, encoding)):
             return "the pixel data is shorter than the image"
     return ""
+
+
+def _lacking(stream: Stream) -> str:
+    """What its kind is nothing without; group 0002 tells the kind of what ends before 0008,0016."""
+    raw = stream.raw
+    kind = _text(raw, _CLASS) or _text(raw, _MEDIA_CLASS)
+    return lacking(kind, stream.ends, geometry=not _GEOMETRY.isdisjoint(raw))
 
 
 def _pixel_bytes(raw: Mapping[int, Raw], tag: int, encoding: Encoding) -> int:

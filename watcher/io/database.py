@@ -13,10 +13,16 @@ from typing import Final
 from sqlalchemy import URL, Connection, Engine, create_engine, event, insert, inspect, select
 from sqlalchemy.exc import DatabaseError
 
-from watcher.core.errors import FULL_NUMBERS, ConfigurationError, FullError, StorageError
+from watcher.core.errors import (
+    FULL_NUMBERS,
+    ConfigurationError,
+    FullError,
+    StorageError,
+    damaged,
+)
 from watcher.io import tables
 
-REBUILD: Final = "move state/ledger.sqlite* aside; run rebuilds it from the tree"
+ANOTHER: Final = "move state/ledger.sqlite* aside; run rebuilds it from the tree"
 BROKEN: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 NUMBERS: Final = {  # SQLite's result codes as errno; the others are EIO
     sqlite3.SQLITE_FULL: errno.ENOSPC,
@@ -52,16 +58,24 @@ def _begin(connection: Connection) -> None:
 
 
 @contextmanager
-def translated() -> Iterator[None]:
-    """The database's errors as ours: FullError, else StorageError, `number` an errno."""
+def translated(place: str = "") -> Iterator[None]:
+    """The database's errors as ours: FullError, LedgerError, else StorageError with an errno."""
     try:
         yield
     except DatabaseError as error:
         code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF  # the rest says where
         number = NUMBERS.get(code, errno.EIO)
+        if code in BROKEN or _is_undecodable(error.orig):
+            raise damaged(str(error.orig)) from error
         kind = FullError if number in FULL_NUMBERS else StorageError
-        hint = REBUILD if code in BROKEN else ""
-        raise kind(f"the ledger: {error.orig}", number=number, hint=hint) from error
+        raise kind(f"the ledger: {error.orig}", number=number, place=place) from error
+    except UnicodeDecodeError as error:  # of a message that quotes what it found
+        raise damaged("what it says can't be read") from error
+
+
+def _is_undecodable(error: BaseException | None) -> bool:
+    """Whether Python could not decode a text it found; SQLite's own faults carry a code."""
+    return isinstance(error, sqlite3.OperationalError) and not hasattr(error, "sqlite_errorcode")
 
 
 def check_schema(tx: Connection) -> None:
@@ -73,7 +87,7 @@ def check_schema(tx: Connection) -> None:
     elif found != tables.SCHEMA:
         raise ConfigurationError(
             f"the ledger has format {found}, this version reads {tables.SCHEMA}",
-            hint=REBUILD,
+            hint=ANOTHER,
         )
 
 

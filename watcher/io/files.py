@@ -6,15 +6,16 @@ Nothing here overwrites a file except `swap`, whose successor is durable before 
 """
 
 import errno
-import hashlib
 import os
 import stat
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from watcher.core.errors import ClashError, SyncError, storage_error
+from watcher.io.halves import NO_LINKS, clear_half, placed, temporary
 from watcher.io.opening import FILE
 from watcher.io.reaching import (
+    check_store,
     check_way,
     digest,
     is_readable,
@@ -31,19 +32,23 @@ from watcher.io.reaching import (
 __all__ = [
     "append_line",
     "append_once",
+    "clear_half",
     "digest",
     "is_readable",
     "make_folder",
+    "make_store",
     "match_folder",
     "may_be_file",
     "names_in",
     "place",
+    "placed",
     "print_of",
     "read",
     "read_if_there",
     "remove",
     "remove_empty",
     "remove_empty_below",
+    "rename_store",
     "same_inode",
     "swap",
     "sync",
@@ -55,8 +60,6 @@ __all__ = [
 ]
 
 BLOCK = 1 << 20
-NAME_LENGTH = 255  # bytes; NAME_MAX of Linux
-NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.ENOTSUP})
 UMASK = os.umask(0o077)  # read by setting it, at import: no thread creates files yet
 os.umask(UMASK)
 SYNC_THREADS = 8  # stack-facts 2.1: parallel fsync beats syncfs and flushes nobody else's data
@@ -72,7 +75,8 @@ def sync(path: str) -> None:
         finally:
             os.close(fd)
     except OSError as error:
-        raise SyncError(f"fsync: {error.strerror}", number=error.errno or 0) from error
+        number = error.errno or 0
+        raise SyncError(f"fsync: {error.strerror}", number=number, place=path) from error
 
 
 def sync_all(paths: Iterable[str]) -> dict[str, SyncError]:
@@ -97,27 +101,47 @@ def _sync_each(paths: Iterable[str]) -> dict[str, SyncError]:
 def make_folder(path: str) -> None:
     """The directory and its missing parents, durable. Modes follow umask and setgid parents.
 
-    `path` is absolute. Another process may make it at the same time; StorageError where something
-    that is no directory has its name.
+    `path` is absolute, and below a store that is there. Another process may make it at the same
+    time; StorageError where something that is no directory has its name, or there is no store.
     """
     check_way(os.path.join(path, ""))
-    if os.path.isdir(path):
-        return
-    parent = os.path.dirname(path)
-    make_folder(parent)
+    if not os.path.isdir(path):
+        make_folder(os.path.dirname(path))
+        check_store(path)  # now: it may have been unmounted since the last step
+        _make(path)
+
+
+def make_store(path: str) -> None:
+    """The same for a directory that lies below no store: one that is to become a store."""
+    if not os.path.isdir(path):
+        make_store(os.path.dirname(path))
+        _make(path)
+
+
+def _make(path: str) -> None:
     try:
         os.mkdir(path, 0o777)
     except OSError as error:
         if not isinstance(error, FileExistsError) or not os.path.isdir(path):
             raise storage_error(error, "making a folder") from error
-    sync(parent)  # also where another made it: it may not have come to that yet
+    sync(os.path.dirname(path))  # also where another made it: it may not have come to that yet
+
+
+def rename_store(old: str, new: str) -> None:
+    """Give a store's directory a name that is free, durable. StorageError where it is not."""
+    try:
+        os.rename(old, new)
+    except OSError as error:
+        raise storage_error(error, "naming a store") from error
+    sync(os.path.dirname(new))
 
 
 def place(source: str, target: str) -> None:
     """Give the file at `source` the name `target` too; ClashError where the name is taken.
 
     Where the file system has no links the name is reserved by an empty file of our own, which
-    the source then replaces: still nobody else's file is overwritten.
+    the source then replaces: still nobody else's file is overwritten. A crash between the two:
+    see `halves`.
     """
     check_way(source)
     check_way(target)
@@ -152,7 +176,7 @@ def transfer(source: str, target: str) -> None:
     ClashError where the name is taken.
     """
     check_way(source)
-    check_way(target)
+    clear_half(target, temporary(target))
     try:
         os.link(source, target, follow_symlinks=False)
     except FileExistsError as error:
@@ -176,18 +200,10 @@ def _copy_beside(source: str, target: str) -> None:
                 os.utime(new.fileno(), ns=(times.st_atime_ns, times.st_mtime_ns))
                 os.fsync(new.fileno())
         except OSError as error:
-            raise storage_error(error, "copying a file") from error
+            raise storage_error(error, "copying a file", temp) from error
         place(temp, target)
     finally:
         remove(temp)  # half a copy would only fill a full disk further
-
-
-def temporary(path: str) -> str:
-    """The one temporary name beside `path`; a crash leaves it for the repeated step to replace."""
-    folder, name = os.path.split(path)
-    if len(os.fsencode(name)) > NAME_LENGTH - len("..new"):
-        name = hashlib.sha256(os.fsencode(name)).hexdigest()
-    return os.path.join(folder, f".{name}.new")
 
 
 def swap(path: str, data: bytes) -> None:
@@ -201,13 +217,14 @@ def swap(path: str, data: bytes) -> None:
             os.fsync(file.fileno())
         os.rename(temp, path)
     except OSError as error:
-        raise storage_error(error, "writing a document") from error
+        raise storage_error(error, "writing a document", path) from error
     sync(os.path.dirname(path))
 
 
 def append_line(path: str, line: str) -> None:
     """One line at the end of a file, durable; a torn last line is closed first."""
     make_folder(os.path.dirname(path))
+    check_store(path)
     try:
         fd = os.open(
             path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666
@@ -220,7 +237,7 @@ def append_line(path: str, line: str) -> None:
         finally:
             os.close(fd)
     except OSError as error:
-        raise storage_error(error, "appending to a record") from error
+        raise storage_error(error, "appending to a record", path) from error
     if size == 0:
         sync(os.path.dirname(path))
 

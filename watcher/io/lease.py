@@ -71,6 +71,7 @@ class Leases:
             os.close(fd)
 
     def _open(self) -> int:
+        self._ledger.require()
         try:
             return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
@@ -136,6 +137,14 @@ def lock_store(path: str) -> int:
             f"another daemon runs on {os.path.dirname(path)}", hint="watcher status"
         )
     return fd
+
+
+def is_file_of(fd: int, path: str) -> bool:
+    """Whether this path still names the open file: not where it is gone, or out of reach."""
+    try:
+        return os.path.samestat(os.fstat(fd), os.stat(path))
+    except OSError:
+        return False
 
 
 def is_locked(path: str) -> bool:

@@ -25,9 +25,11 @@ from sqlalchemy import (
 )
 
 from watcher.core import life
-from watcher.core.errors import UnknownSessionError, WatcherError
+from watcher.core.errors import LedgerError, UnknownSessionError, WatcherError
 from watcher.core.model import Instance, Place, Session, Status
 from watcher.io import database, tables
+from watcher.io.home import Home
+from watcher.io.intact import Opened
 
 NAME: Final = "ledger.sqlite"
 PREARCHIVED: Final = tuple(s for s in Status if s not in {Status.ARCHIVED, Status.DELETED})
@@ -36,19 +38,25 @@ PREARCHIVED: Final = tuple(s for s in Status if s not in {Status.ARCHIVED, Statu
 class Ledger:
     """One connection pool on `state/ledger.sqlite`. Every method is synchronous."""
 
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
+    def __init__(self, path: str) -> None:
+        self.engine: Engine = database.engine_of(path)
         self._writing = threading.Lock()
+        self._path = path
+        self._opened = Opened(path, {})
+        self._home = Home(os.path.dirname(path))
+        self._failed: LedgerError | None = None
 
     @classmethod
     def open(cls, state: str) -> "Ledger":
         """The ledger in a state folder, made if it is not there; StorageError where it can't be."""
-        ledger = cls(database.engine_of(os.path.join(state, NAME)))
+        ledger = cls(os.path.join(state, NAME))
         try:
             with ledger.write() as tx:
                 tables.metadata.create_all(tx)
                 database.tell_sizes(tx)
                 database.check_schema(tx)
+            ledger._opened = Opened.now(ledger._path)
+            ledger._home = Home.now(state)
         except WatcherError:
             ledger.close()
             raise
@@ -60,17 +68,43 @@ class Ledger:
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """One transaction that may write; durable when the block ends."""
-        with self._writing, database.translated(), self.engine.connect() as plain:
+        """One transaction that may write; durable when the block ends. Errors: StorageError."""
+        self.require()
+        with self._writing, self._noticed(), self.engine.connect() as plain:
             tx = plain.execution_options(write=True)
             with tx.begin():
+                self._opened.check()
                 yield tx
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """One consistent look."""
-        with database.translated(), self.engine.connect() as tx:
+        """One consistent look. Errors: StorageError."""
+        self.require()
+        with self._noticed(), self.engine.connect() as tx:
             yield tx
+
+    def require(self) -> None:
+        """StorageError while the state store is not there: nothing is opened or made beneath it."""
+        self._home.require()
+
+    def check(self) -> None:
+        """LedgerError where it failed before, or its files are not those that were opened.
+
+        Not while the state store is away: they may come back with it.
+        """
+        if not self._home.is_away():
+            if self._failed:
+                raise self._failed
+            self._opened.check()
+
+    @contextmanager
+    def _noticed(self) -> Iterator[None]:
+        try:
+            with database.translated(self._path):
+                yield
+        except LedgerError as error:
+            self._failed = error
+            raise
 
     def remember(self, key: str, value: str) -> None:
         """Keep a small fact."""

@@ -15,6 +15,8 @@ from watcher.io.ledger import Ledger
 
 MOUNT: Final = "mount/"
 """What a drop's remembered mount is kept under, with the drop's name (spec 5)."""
+STORE_MOUNT: Final = "store-mount/"
+"""The same of a store, with its kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +91,12 @@ class Lookup:
                 for row in tx.execute(query)
             }
 
-    def mounts(self) -> dict[str, str]:
-        """The mounts remembered of drops, by the drop's name: `type source`."""
+    def mounts(self, of: str = MOUNT) -> dict[str, str]:
+        """The mounts remembered of drops (STORE_MOUNT: of stores), by name: `type source`."""
         row = tables.meta.c
-        query = select(row.key, row.value).where(row.key.startswith(MOUNT, autoescape=True))
+        query = select(row.key, row.value).where(row.key.startswith(of, autoescape=True))
         with self._ledger.read() as tx:
-            return {each.key.removeprefix(MOUNT): each.value for each in tx.execute(query)}
+            return {each.key.removeprefix(of): each.value for each in tx.execute(query)}
 
 
 def names_below(folder: str) -> Iterator[str]:

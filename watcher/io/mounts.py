@@ -1,6 +1,7 @@
-"""What is mounted where, which of it inotify can't speak for, and how much room is left.
+"""What is mounted where, what should be, what inotify can't speak for, and how much room is left.
 
-The kernel's table is /proc/self/mountinfo: proc_pid_mountinfo(5).
+The kernel's table is /proc/self/mountinfo: proc_pid_mountinfo(5). What should be mounted stands in
+/etc/fstab, fstab(5), and in mount units, systemd.mount(5); those made of the fstab are left out.
 """
 
 import errno
@@ -13,6 +14,8 @@ from typing import Final
 from watcher.core.errors import MissingPlaceError, storage_error
 
 TABLE = "/proc/self/mountinfo"
+FSTAB: Final = "/etc/fstab"
+UNITS: Final = "/etc/systemd/system"
 
 NETWORK: Final = frozenset(
     {
@@ -28,6 +31,7 @@ inotify sees the changes of this host only (measured on NFS 3, NFS 4.2, CIFS 3.1
 """
 
 _OCTAL = re.compile(rb"\\([0-7]{3})")
+_WHERE = re.compile(rb"^[ \t]*Where[ \t]*=[ \t]*(/.*?)[ \t]*$", re.MULTILINE)
 _BRANCHES = re.compile(r"(?:^|,)(?:lowerdir\+?|upperdir)=((?:[^,\\]|\\.)*)")
 _BETWEEN = re.compile(r"(?<!\\):")
 
@@ -53,6 +57,7 @@ class Space:
     bytes_total: int
     inodes_free: int
     inodes_total: int
+    readonly: bool = False  # mounted so, or gone so after a fault
 
 
 def parse(text: str) -> tuple[Mount, ...]:
@@ -82,6 +87,38 @@ def mount_of(path: str, mounts: Sequence[Mount]) -> Mount:
     return found
 
 
+def named_points(fstab: str = FSTAB, units: str = UNITS) -> tuple[str, ...]:
+    """The mount points that the machine's administrator names, mounted or not; `noauto` too.
+
+    None where there is no such file or folder; StorageError where it can't be read.
+    """
+    try:
+        found = [*_of_fstab(fstab), *_of_units(units)]
+    except OSError as error:
+        raise storage_error(error, "reading which mounts there should be") from error
+    return tuple(os.path.normpath(point) for point in found if point.startswith("/"))
+
+
+def bare_point(path: str, points: Sequence[str], mounts: Sequence[Mount] | None = None) -> str:
+    """The mount point, of these, that `path` lies at or below while nothing is mounted there.
+
+    Empty where there is none. `path` is absolute. Reads the table where `mounts` is not given.
+    """
+    ways = {os.path.normpath(path), os.path.realpath(path)}
+    above = [p for p in points if p != "/" and any(f"{way}/".startswith(f"{p}/") for way in ways)]
+    if not above:
+        return ""
+    known = read_mounts() if mounts is None else mounts
+    return next((point for point in above if not mounted_at(point, known)), "")
+
+
+def mounted_at(path: str, mounts: Sequence[Mount]) -> str:
+    """What is mounted at a path, `type source`; empty where it is no mount point."""
+    real = os.path.realpath(path)
+    mount = mount_of(real, mounts)
+    return f"{mount.type} {mount.source}" if mount.point == os.fsencode(real) else ""
+
+
 def is_network(mount: Mount, mounts: Sequence[Mount] = ()) -> bool:
     """Whether others can change it unseen by inotify; an overlay, where one of its branches is.
 
@@ -109,7 +146,13 @@ def free(path: str) -> Space:
             raise MissingPlaceError("the place is not there") from error
         raise storage_error(error, "asking for free space") from error
     unit = status.f_frsize
-    return Space(status.f_bavail * unit, status.f_blocks * unit, status.f_favail, status.f_files)
+    return Space(
+        bytes_free=status.f_bavail * unit,
+        bytes_total=status.f_blocks * unit,
+        inodes_free=status.f_favail,
+        inodes_total=status.f_files,
+        readonly=bool(status.f_flag & os.ST_RDONLY),
+    )
 
 
 def _mount(line: str) -> Mount:
@@ -126,6 +169,23 @@ def _mount(line: str) -> Mount:
         parent=int(parent),
         options=os.fsdecode(_plain(options)),
     )
+
+
+def _of_fstab(path: str) -> Iterator[str]:
+    if os.path.lexists(path):
+        with open(path, "rb") as lines:
+            for line in lines:
+                _, point, *_ = [*line.split(), b"", b""]
+                if not line.lstrip().startswith(b"#"):
+                    yield os.fsdecode(_plain(os.fsdecode(point)))
+
+
+def _of_units(folder: str) -> Iterator[str]:
+    names = sorted(os.listdir(folder)) if os.path.isdir(folder) else ()
+    for name in names:
+        if name.endswith(".mount") and os.path.isfile(unit := os.path.join(folder, name)):
+            with open(unit, "rb") as lines:
+                yield from (os.fsdecode(found) for found in _WHERE.findall(lines.read()))
 
 
 def _plain(field: str) -> bytes:

@@ -13,17 +13,17 @@ Whoever shares that limiter raises it by one per observer.
 import os
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, aclosing
-from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Protocol
 
 import anyio
 import watchfiles
 from anyio.abc import TaskStatus
 
+from watcher.io.batches import FULL, Batch, Fault, next_batch
+
 DOUBT = 3000
 """Distinct paths in one batch that make a lost event likely: 16384 slots, four for a file."""
 
-Batch = set[tuple[watchfiles.Change, str]]
 Hint = Callable[[str, bytes | None], None]
 Health = Callable[[str, bool, str], None]
 
@@ -46,16 +46,6 @@ class Watch(Protocol):
         ignore_permission_denied: bool,
     ) -> AsyncGenerator[Batch, None]:
         """Batches of events; an empty one after `rust_timeout` ms without any."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Fault:
-    """Why a watch does not stand (any more). Names no path: paths may name patients."""
-
-    why: str
-
-
-ENDED: Final = _Fault("the watch ended by itself")
 
 
 class Observer:
@@ -87,6 +77,7 @@ class Observer:
         self._watch = watch
         self._tick = tick
         self._out: dict[str, str] = {}  # drops that can't be watched, and why
+        self._full = False  # no further directory could be watched when last tried
         self._told: set[str] = set()  # drops said to be unwatched
         self._cut: anyio.Event | None = None  # ends the round in progress
         self._stopped = False
@@ -123,26 +114,26 @@ class Observer:
         if self._cut is not None:
             self._cut.set()
 
-    async def _round(self, cut: anyio.Event, task_status: TaskStatus[None]) -> _Fault | None:
+    async def _round(self, cut: anyio.Event, task_status: TaskStatus[None]) -> Fault | None:
         """One life of the watch. None: it was ended on purpose; else why it fell."""
         watched = self._watched()
         if not watched:
             await self._without(cut, task_status)
             return None
         async with aclosing(self._open(watched.values(), cut, tick=self._tick)) as watch:
-            batch = await _next(watch)
-            if isinstance(batch, _Fault) and not cut.is_set():
+            batch = await next_batch(watch)
+            if isinstance(batch, Fault) and not cut.is_set():
                 return await self._sort_out(cut, batch)
             self._stand(watched, task_status)
             retry = anyio.current_time() + self._backoff[1]
-            while not cut.is_set() and not isinstance(batch, _Fault):
+            while not cut.is_set() and not isinstance(batch, Fault):
                 self._pass_on(batch, watched)
-                if self._out and anyio.current_time() >= retry:
-                    if await self._mended(cut):
+                if anyio.current_time() >= retry:
+                    if await self._mended(cut) or await self._has_room_again(watched, cut):
                         return None
                     retry = anyio.current_time() + self._backoff[1]
-                batch = await _next(watch)
-        return batch if isinstance(batch, _Fault) and not cut.is_set() else None
+                batch = await next_batch(watch)
+        return batch if isinstance(batch, Fault) and not cut.is_set() else None
 
     async def _without(self, cut: anyio.Event, task_status: TaskStatus[None]) -> None:
         """A round in which no drop can be watched: wait, then try them all again."""
@@ -151,7 +142,7 @@ class Observer:
             await cut.wait()
         self._out.clear()
 
-    async def _sort_out(self, cut: anyio.Event, fault: _Fault) -> _Fault | None:
+    async def _sort_out(self, cut: anyio.Event, fault: Fault) -> Fault | None:
         """After a watch that could not start: leave out the drops it fails for, if it is some.
 
         None: go on without them. The fault: it failed for no other drop than before.
@@ -159,14 +150,34 @@ class Observer:
         before = set(self._out)
         self._out = await self._failing(self._roots, cut)
         for drop, why in self._out.items():
-            self._fall(_Fault(why), [drop])
+            self._fall(Fault(why), [drop])
         return None if cut.is_set() or set(self._out) - before else fault
 
     async def _mended(self, cut: anyio.Event) -> bool:
         """Whether a drop that was left out can be watched now."""
+        if not self._out:
+            return False
         before = len(self._out)
         self._out = await self._failing(self._out, cut)
         return len(self._out) < before
+
+    async def _has_room_again(self, watched: Mapping[str, str], cut: anyio.Event) -> bool:
+        """Whether new directories could not be watched for a while, and can now: watch anew.
+
+        A standing watch says nothing when the kernel refuses it one more directory (stack facts
+        1.2), so one more is tried. Without room these drops are told: looks find what is there.
+        """
+        lacked, self._full = self._full, await self._is_full(next(iter(watched.values())), cut)
+        if self._full:
+            self._fall(Fault(FULL), watched)
+        return lacked and not self._full
+
+    async def _is_full(self, path: str, cut: anyio.Event) -> bool:
+        """Whether the kernel watches no further directory."""
+        watch = self._open([path], cut, tick=1, step=1, recursive=False)
+        async with aclosing(watch):
+            batch = await next_batch(watch)
+        return isinstance(batch, Fault) and batch.why == FULL
 
     async def _failing(self, drops: Iterable[str], cut: anyio.Event) -> dict[str, str]:
         """Those of `drops` that can't be watched beside one another, and why.
@@ -178,13 +189,19 @@ class Observer:
             for drop in drops:
                 watch = self._open([self._roots[drop]], cut, tick=1, step=1)
                 await held.enter_async_context(aclosing(watch))
-                batch = await _next(watch)
-                if isinstance(batch, _Fault) and not cut.is_set():
+                batch = await next_batch(watch)
+                if isinstance(batch, Fault) and not cut.is_set():
                     failing[drop] = batch.why
         return {} if cut.is_set() else failing
 
     def _open(
-        self, paths: Iterable[str], cut: anyio.Event, *, tick: int, step: int = 50
+        self,
+        paths: Iterable[str],
+        cut: anyio.Event,
+        *,
+        tick: int,
+        step: int = 50,
+        recursive: bool = True,
     ) -> AsyncGenerator[Batch, None]:
         """A watch; every option is given, as those left out are read from the environment.
 
@@ -201,7 +218,7 @@ class Observer:
             yield_on_timeout=True,
             debug=False,
             force_polling=False,
-            recursive=True,
+            recursive=recursive,
             ignore_permission_denied=False,
         )
 
@@ -217,6 +234,7 @@ class Observer:
 
     def _stand(self, watched: Iterable[str], task_status: TaskStatus[None]) -> None:
         """The watch has come to stand: what happened before it is found by looking."""
+        self._full = False
         for drop in watched:
             if drop in self._told:
                 self._told.discard(drop)
@@ -224,7 +242,7 @@ class Observer:
             self._hint(drop, None)
         self._announce(task_status)
 
-    def _fall(self, fault: _Fault, drops: Iterable[str]) -> None:
+    def _fall(self, fault: Fault, drops: Iterable[str]) -> None:
         """These drops get no hints now; the events in hand are lost."""
         for drop in drops:
             if drop not in self._told:
@@ -250,32 +268,3 @@ def _prefixes(roots: Mapping[str, str]) -> list[tuple[str, str]]:
     """Roots with a slash at the end, and their drops, the longest first."""
     pairs = [(f"{path.rstrip('/')}/", drop) for drop, path in roots.items()]
     return sorted(pairs, key=lambda pair: -len(pair[0]))
-
-
-async def _next(watch: AsyncGenerator[Batch, None]) -> Batch | _Fault:
-    """The next batch, or why there is none: the one error border of this module.
-
-    Broad, because the watch is an accelerator: whatever breaks in it must not stop the program,
-    which goes on by looking. It is reported by `health`. Errors come in groups or alone.
-    """
-    batch: Batch | _Fault = ENDED
-    try:
-        batch = await anext(watch, ENDED)
-    except* Exception as group:
-        batch = _Fault(_why(group))
-    return batch
-
-
-def _why(error: BaseException) -> str:
-    """A phrase for the first error of a group, without its text: that names paths."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    if isinstance(error, FileNotFoundError):
-        return "the directory is not there"
-    if isinstance(error, PermissionError):
-        return "a directory in it may not be read"
-    if isinstance(error, OSError) and "limit" in str(error):
-        return "the limit of watches is reached (sysctl fs.inotify.max_user_watches)"
-    if isinstance(error, RuntimeError):
-        return "the watch broke, as it does on a name that is not UTF-8"
-    return f"the watch broke: {type(error).__name__}"

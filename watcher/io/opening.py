@@ -9,13 +9,13 @@ import fcntl
 import os
 import signal
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Final
 
 from watcher.core.model import Refusal, RefusalCode
 
-__all__ = ["NotTakenError", "lease", "open_regular"]
+__all__ = ["NotTakenError", "lease", "open_regular", "read_at"]
 
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _BELOW: Final = _FOLDER | os.O_NOFOLLOW
@@ -46,6 +46,14 @@ class NotTakenError(Exception):
         self.refusal = refusal
 
 
+def read_at(file: int, at: int, count: int) -> bytes:
+    """So many bytes, fewer only at the end of the file: a read of a share may be short."""
+    data = os.pread(file, count, at)
+    while 0 < len(data) < count and (more := os.pread(file, count - len(data), at + len(data))):
+        data += more
+    return data
+
+
 @contextmanager
 def open_regular(root: str, path: str) -> Iterator[int]:
     """Descriptor of the regular file `path` below `root`.
@@ -70,19 +78,22 @@ def _open(stack: ExitStack, name: str, flags: int, folder: int | None) -> int:
         descriptor = os.open(name, flags, dir_fd=folder)
     except OSError as error:
         refusal = _ERRNOS.get(error.errno or 0)
-        if refusal is None:
-            raise
-        if error.errno == errno.ENOTDIR and _is_link(name, folder):
+        if refusal is None or (refusal is _IRREGULAR and _is(stat.S_ISREG, name, folder)):
+            raise  # a regular file whose device is gone is no device
+        if error.errno == errno.ENOTDIR and _is(stat.S_ISLNK, name, folder):
             refusal = _IRREGULAR
         raise NotTakenError(refusal) from error
     stack.callback(os.close, descriptor)
     return descriptor
 
 
-def _is_link(name: str, folder: int | None) -> bool:
-    """A link where a folder should be: Linux calls that ENOTDIR too."""
+def _is(kind: Callable[[int], bool], name: str, folder: int | None) -> bool:
+    """Whether a name stands for that kind: of a link where a folder should be Linux says ENOTDIR.
+
+    False where there is no such name any more.
+    """
     try:
-        return stat.S_ISLNK(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
+        return kind(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
     except FileNotFoundError:
         return False
 

@@ -6,9 +6,11 @@ gives the list of replies as one line of stdout.
 
 A request: `root` (absolute), `path` (below it), `incoming` (folder for copies, or null), `name`
 (of the copy there), `link` (whether linking into place is allowed), `lease` (require, try, skip),
-`tags` (wanted besides core.tags), `limits` (keywords of `structure.walk`). Paths are text as
-`os.fsdecode` makes it. A reply: `refusal text hint sop`, or `errno doing`, or
+`tags` (wanted besides core.tags), `limits` (keywords of `structure.walk`), `hollow` (whether it is
+taken with holes in it), `filed` (whether it lies in a store already). Paths are text as
+`os.fsdecode` makes it. A reply: `refusal text hint sop`, or `errno doing place`, or
 `print digest values temp unread`.
+A request with `pair`, the paths of two files of ours, is one to compare them: see `comparing`.
 """
 
 import argparse
@@ -18,27 +20,27 @@ import json
 import os
 import resource
 import signal
-import stat
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from typing import Any, Final
 
-from watcher.core.errors import storage_error
 from watcher.core.model import Fingerprint, Header, Refusal, RefusalCode
 from watcher.core.tags import TAGS
-from watcher.dicom.compare import Compared, Source, compare
 from watcher.dicom.header import header_of, judge
 from watcher.dicom.structure import Buffer, Fetch, Walk, looks_dicom, walk
-from watcher.io.opening import FILE, NotTakenError, lease, open_regular
+from watcher.io.comparing import reply_to
+from watcher.io.holes import is_hollow
+from watcher.io.opening import NotTakenError, lease, open_regular, read_at
 
-__all__ = ["compared", "examine", "main"]
+__all__ = ["examine", "main"]
 
 BLOCK: Final = 1 << 20  # bytes read at a time
 KEPT: Final = 64 << 20  # bytes; a larger file is walked where it lies
 _WANTED: Final = frozenset(TAGS.values())
 _HEAD: Final = 132  # bytes that tell a DICOM file
 _COPY: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_HOLLOW: Final = Refusal(RefusalCode.HOLLOW, "It has holes: perhaps it is not filled yet.")
 _CHANGED: Final = Refusal(RefusalCode.CHANGED, "It changed while it was read.")
 
 Request = Mapping[str, Any]
@@ -48,23 +50,31 @@ Reply = dict[str, Any]
 class _FailedError(Exception):
     """The machine said no; it may say yes later."""
 
-    def __init__(self, number: int, doing: str) -> None:
+    def __init__(self, number: int, doing: str, place: str) -> None:
         super().__init__(doing)
-        self.number, self.doing = number, doing
+        self.number, self.doing, self.place = number, doing, place
 
 
 @contextmanager
-def _doing(what: str) -> Iterator[None]:
+def _doing(what: str, place: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise _FailedError(error.errno or errno.EIO, what) from error
+        raise _FailedError(error.errno or errno.EIO, what, place) from error
+
+
+def _reading(request: Request) -> AbstractContextManager[None]:
+    return _doing("reading a file of a drop", request["root"])
+
+
+def _making(request: Request) -> AbstractContextManager[None]:
+    return _doing("making a copy in the store", request.get("incoming") or "")
 
 
 def examine(request: Request) -> Reply:
     """The reply to one request, whatever the file is or holds."""
     try:
-        with _doing("reading a file of a drop"), open_regular(*_where(request)) as file:
+        with _reading(request), open_regular(*_where(request)) as file:
             return _examined(file, request)
     except NotTakenError as error:
         refusal = error.refusal
@@ -75,7 +85,7 @@ def examine(request: Request) -> Reply:
             "sop": refusal.sop,
         }
     except _FailedError as error:
-        return {"errno": error.number, "doing": error.doing}
+        return {"errno": error.number, "doing": error.doing, "place": error.place}
 
 
 def _where(request: Request) -> tuple[str, str]:
@@ -90,8 +100,10 @@ def _examined(file: int, request: Request) -> Reply:
     lease(file, request.get("lease", "try"))
     data = _content(file, size)
     header, unread = _header(file, before, data, request)
+    if not request.get("hollow", True) and is_hollow(file):
+        raise NotTakenError(_HOLLOW)
     with _copy(before, request) as (out, temp):
-        digest = _pass_on(data, size, out)
+        digest = _pass_on(data, size, request, out)
         after = _unchanged(file, before, request)
     return {
         "print": [after.device, after.inode, after.size, after.mtime_ns, after.ctime_ns],
@@ -106,7 +118,7 @@ def _content(file: int, size: int) -> Buffer | Fetch:
     """The whole file in memory, or a way to its parts if it is large or its head no DICOM."""
 
     def fetch(at: int, count: int) -> bytes:
-        return os.pread(file, count, at)
+        return read_at(file, at, count)
 
     if size > KEPT or not looks_dicom(fetch(0, _HEAD)):
         return fetch
@@ -124,7 +136,7 @@ def _header(
     file: int, before: os.stat_result, data: Buffer | Fetch, request: Request
 ) -> tuple[Header, tuple[int, ...]]:
     walked, header, unread = _parsed(data, before.st_size, request)
-    refusal = judge(walked, header)
+    refusal = judge(walked, header, filed=request.get("filed", False))
     if refusal is not None:
         _unchanged(file, before, request)  # else it was judged by halves
         raise NotTakenError(refusal)
@@ -171,7 +183,7 @@ def _copy(before: os.stat_result, request: Request) -> Iterator[tuple[int | None
     Nothing where the file may be linked into place. Not synced: the filer does that in batches.
     """
     incoming, name = request.get("incoming"), request.get("name", "")
-    with _doing("making a copy in the store"):
+    with _making(request):
         if incoming is None or _may_link(before, incoming, request):
             out = None
         else:
@@ -183,7 +195,7 @@ def _copy(before: os.stat_result, request: Request) -> Iterator[tuple[int | None
         yield None, ""
         return
     try:
-        with _doing("making a copy in the store"), ExitStack() as stack:
+        with _making(request), ExitStack() as stack:
             stack.callback(os.close, out)
             yield out, name
             os.utime(out, ns=(before.st_atime_ns, before.st_mtime_ns))
@@ -192,16 +204,16 @@ def _copy(before: os.stat_result, request: Request) -> Iterator[tuple[int | None
         raise
 
 
-def _blocks(data: Buffer | Fetch, size: int) -> Iterator[bytes | memoryview]:
-    with _doing("reading a file of a drop"):
+def _blocks(data: Buffer | Fetch, size: int, request: Request) -> Iterator[bytes | memoryview]:
+    with _reading(request):
         for at in range(0, size, BLOCK):
             yield data(at, BLOCK) if callable(data) else memoryview(data)[at : at + BLOCK]
 
 
-def _pass_on(data: Buffer | Fetch, size: int, out: int | None) -> str:
+def _pass_on(data: Buffer | Fetch, size: int, request: Request, out: int | None) -> str:
     """MD5 of the bytes, lower-case hex; they are written to `out` on the way."""
     digest, done = hashlib.md5(usedforsecurity=False), 0
-    for block in _blocks(data, size):
+    for block in _blocks(data, size, request):
         digest.update(block)
         done += len(block)
         if out is not None:
@@ -217,26 +229,6 @@ def _write(out: int, block: memoryview) -> None:
         block = block[os.write(out, block) :]
 
 
-def compared(one: str, other: str) -> Compared:
-    """Whether two files hold the same data set, and where they differ.
-
-    None where it can't be told, as of what is no regular file. Raises StorageError.
-    """
-    try:
-        with ExitStack() as stack:
-            return compare(_opened(stack, one), _opened(stack, other))
-    except OSError as error:
-        raise storage_error(error, "comparing two files") from error
-
-
-def _opened(stack: ExitStack, path: str) -> Source:
-    file = os.open(path, FILE)
-    stack.callback(os.close, file)
-    about = os.fstat(file)
-    size = about.st_size if stat.S_ISREG(about.st_mode) else 0
-    return Source(lambda at, count: os.pread(file, count, at) if size else b"", size)
-
-
 def main(arguments: list[str] | None = None) -> int:
     """The loop of a worker process, to the end of stdin. Exit code 0."""
     parser = argparse.ArgumentParser(prog="watcher.io.reader")
@@ -248,9 +240,13 @@ def main(arguments: list[str] | None = None) -> int:
         signal.signal(number, signal.SIG_IGN)
     with _replies() as replies:
         for line in sys.stdin.buffer:
-            answer = [examine(request) for request in json.loads(line)]
+            answer = [_answer(request) for request in json.loads(line)]
             _write(replies, memoryview(json.dumps(answer).encode() + b"\n"))
     return 0
+
+
+def _answer(request: Request) -> Reply:
+    return reply_to(request["pair"]) if "pair" in request else examine(request)
 
 
 @contextmanager

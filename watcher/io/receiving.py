@@ -2,14 +2,18 @@
 
 One transaction reserves a batch, one records it (house 1.3). Between the two the files are *in
 hand*: their names are taken, their session may not leave RECEIVING, and no other file is called
-a duplicate of them.
+a duplicate of them. What was linked stays in hand until its source is gone (`settle`): until then
+whoever has the source may change it.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import dropwhile, islice
+from typing import Final
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
+from watcher.core import names
 from watcher.core.find import Bound
 from watcher.core.model import (
     Candidate,
@@ -57,6 +61,32 @@ class Receiving:
             if rows:
                 tx.execute(insert(tables.taken).prefix_with("OR REPLACE"), rows)
 
+    def settle(self, drop: str, filed: Iterable[Reserved | Hand], gone: Sequence[bytes]) -> None:
+        """What was linked is nobody else's any more, and these sources of the drop are gone."""
+        places = [named(each.session.id, each.instance.place) for each in filed if each.instance]
+        with self.ledger.write() as tx:
+            if places:
+                tx.execute(update(tables.instance).where(*NAMED).values(in_hand=False), places)
+            if gone:
+                tx.execute(_FORGET, [{"of": drop, "gone": path} for path in gone])
+
+    def rename(self, reserved: Reserved) -> Reserved:
+        """The next name of a file in hand, where its own is taken by what the ledger knows not."""
+        old = reserved.instance
+        if old is None:
+            return reserved
+        row = tables.instance.c
+        chain = names.spare(names.file_name(old.header), old.digest)
+        later = islice(dropwhile(lambda name: name != old.place.name, chain), 1, None)
+        query = select(row.name).where(row.session == reserved.session.id)
+        query = query.where(row.scan == old.place.scan, row.name == bindparam("wanted"))
+        with self.ledger.write() as tx:
+            free = next(each for each in later if not tx.execute(query, {"wanted": each}).first())
+            which = named(reserved.session.id, old.place)
+            tx.execute(update(tables.instance).where(*NAMED).values(name=free), [which])
+        place = replace(old.place, name=free)
+        return replace(reserved, instance=replace(old, place=place))
+
     def release(self, failed: Iterable[Reserved | Hand]) -> list[Session]:
         """Reservations that came to nothing; gives the sessions left without any file."""
         empty: list[Session] = []
@@ -75,6 +105,13 @@ class Receiving:
             for each in tx.execute(query).mappings():
                 found.setdefault(each["session"], []).append(tables.instance_row(each))
         return found
+
+    def is_of(self, inode: int, instance: Instance) -> bool:
+        """Whether a file was recorded as linked from its source: it was durable, and whole."""
+        row = tables.taken.c
+        query = select(row.inode).where(row.drop == instance.drop, row.path == instance.source)
+        with self.ledger.read() as tx:
+            return tx.execute(query).scalar() == str(inode)
 
     def taken(self, drop: str) -> dict[bytes, Fingerprint]:
         """Sources of a drop whose content is filed and that still lie there, by path."""
@@ -96,10 +133,7 @@ class Receiving:
         """Sources that are gone from a drop."""
         if not paths:
             return
-        row = tables.taken.c
-        query = delete(tables.taken).where(row.drop == drop, row.path == bindparam("gone"))
-        with self.ledger.write() as tx:
-            tx.execute(query, [{"gone": path} for path in paths])
+        self.settle(drop, (), paths)
 
     def bind(self, key: SessionKey, to: Bound) -> None:
         """A person's decision on a study: files of this key go there from now on."""
@@ -133,6 +167,11 @@ class Receiving:
         query = update(tables.instance).prefix_with("OR REPLACE").where(*NAMED).values(session=new)
         with self.ledger.write() as tx:
             tx.execute(query, gone)
+
+
+_FORGET: Final = delete(tables.taken).where(
+    tables.taken.c.drop == bindparam("of"), tables.taken.c.path == bindparam("gone")
+)
 
 
 def _taken(candidate: Candidate, found: Fingerprint) -> dict[str, object]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from typing import Any
 
 from sqlalchemy import Connection, Select, Table, func, insert, select
@@ -263,11 +262,8 @@ class Desk:
         )
 
     def _free(self, scan: str, name: str, digest: str) -> str:
-        """A name nobody has: the file's own, then the suffixed one, then others made from it."""
-        free, mark = name, digest
-        while self._is_taken(scan, free):
-            free, mark = names.suffixed(name, mark), sha256(mark.encode()).hexdigest()
-        return free
+        """A name that the ledger knows nobody to have."""
+        return next(each for each in names.spare(name, digest) if not self._is_taken(scan, each))
 
     def _is_taken(self, scan: str, name: str) -> bool:
         if (scan, name) not in self._asked:  # a suffixed one: rare

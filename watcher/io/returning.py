@@ -37,6 +37,7 @@ def give_back(source: str, root: str, path: bytes) -> None:
         here = f"/proc/self/fd/{folder}"  # the folder itself, whatever its path means by now
         target = os.path.join(here, os.fsdecode(name))
         temp = files.temporary(target)
+        files.clear_half(target, temp)
         files.remove(temp)
         store, own = os.path.split(source)
         with sources.parent_of_drop(store, os.fsencode(own)) as (fd, base):

@@ -5,10 +5,11 @@ Raise and clear are edges, kept in the ledger so that a restart does not repeat 
 
 import json
 import os
+import threading
 from collections.abc import Mapping
 from typing import Final
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import Connection, delete, insert, select
 
 from watcher.core.events import Emit
 from watcher.io import tables
@@ -23,8 +24,10 @@ class Conditions:
     def __init__(self, ledger: Ledger, emit: Emit) -> None:
         self._ledger = ledger
         self._emit = emit
-        with ledger.read() as tx:
-            self._open = {row.key: row.event for row in tx.execute(select(tables.condition))}
+        self._lock = threading.Lock()
+        self._owed: dict[str, dict[str, object] | None] = {}  # said, not yet kept; None: cleared
+        self._open: dict[str, str] = {}
+        self.refresh()
 
     def open(self) -> Mapping[str, str]:
         """Keys and events of the open conditions."""
@@ -32,21 +35,20 @@ class Conditions:
 
     def refresh(self) -> None:
         """Read again what other processes raised or cleared."""
-        with self._ledger.read() as tx:
-            self._open = {row.key: row.event for row in tx.execute(select(tables.condition))}
+        with self._lock:
+            with self._ledger.read() as tx:
+                found = {row.key: row.event for row in tx.execute(select(tables.condition))}
+            for key, row in self._owed.copy().items():
+                found.pop(key, None)
+                found |= {key: str(row["event"])} if row else {}
+            self._open = found
 
     def raise_(self, event: str, key: str, now: float, **fields: object) -> bool:
         """Say it, unless it is said already; whether it was new."""
         if self._open.get(key) == event:
             return False
-        row = {
-            "key": key,
-            "event": event,
-            "raised": now,
-            "fields": json.dumps(fields, default=_text),
-        }
         with self._ledger.write() as tx:
-            tx.execute(insert(tables.condition).prefix_with("OR REPLACE"), [row])
+            _put(tx, _row(event, key, now, fields))
         self._open[key] = event
         self._emit(event, key=key, **fields)
         return True
@@ -56,10 +58,59 @@ class Conditions:
         if key not in self._open:
             return False
         with self._ledger.write() as tx:
-            tx.execute(delete(tables.condition).where(tables.condition.c.key == key))
+            _drop(tx, key)
         self._open.pop(key, None)
         self._emit(event, key=key, **fields)
         return True
+
+    # -- what is said of the stores: also where the ledger lies on the one that is full ----------
+
+    def tell(self, event: str, key: str, now: float, **fields: object) -> None:
+        """`raise_`, said even where the ledger can't keep it for now: `keep` does that."""
+        if self._open.get(key) != event:
+            self._owed[key] = _row(event, key, now, fields)
+            self._open[key] = event
+            self._emit(event, key=key, **fields)
+
+    def assume(self, event: str, key: str, now: float, **fields: object) -> None:
+        """A condition that was said before there was a ledger: `keep` writes it down."""
+        self._owed[key] = _row(event, key, now, fields)
+        self._open[key] = event
+
+    def end(self, event: str, key: str, **fields: object) -> None:
+        """`clear`, said even where the ledger can't keep it for now."""
+        if key in self._open:
+            self._owed[key] = None
+            self._open.pop(key, None)
+            self._emit(event, key=key, **fields)
+
+    def keep(self) -> bool:
+        """Write down what was told and not yet kept; whether there was anything.
+
+        StorageError where that can't be done yet. A restart before that says it once more.
+        """
+        with self._lock:
+            owed = self._owed.copy()
+            if not owed:
+                return False
+            with self._ledger.write() as tx:
+                for key, row in owed.items():
+                    _put(tx, row) if row else _drop(tx, key)
+            self._owed = {key: row for key, row in self._owed.items() if owed.get(key, ()) != row}
+        return True
+
+
+def _row(event: str, key: str, now: float, fields: Mapping[str, object]) -> dict[str, object]:
+    told = json.dumps(fields, default=_text)
+    return {"key": key, "event": event, "raised": now, "fields": told}
+
+
+def _put(tx: Connection, row: Mapping[str, object]) -> None:
+    tx.execute(insert(tables.condition).prefix_with("OR REPLACE"), [row])
+
+
+def _drop(tx: Connection, key: str) -> None:
+    tx.execute(delete(tables.condition).where(tables.condition.c.key == key))
 
 
 def _text(value: object) -> str:

@@ -6,7 +6,7 @@ A look decides what is there; events only say where to look (stack facts 1.4, R1
 
 import errno
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from stat import S_IFBLK, S_IFCHR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK
@@ -65,17 +65,24 @@ class Look:
         return not self.failed
 
 
-def look(root: str, *, ignore: Ignore, below: Collection[bytes] | None = None) -> Look:
+def look(
+    root: str,
+    *,
+    ignore: Ignore,
+    below: Collection[bytes] | None = None,
+    beat: Callable[[], None] = lambda: None,
+) -> Look:
     """All that lies in `root`, or in and below the directories `below` it.
 
     Mounts inside are entered, links are not. What vanishes meanwhile is left out. A directory
     that can't be read stands in `failed`, the rest goes on. MissingPlaceError where root is not
-    there or is no directory, StorageError where it can't be opened.
+    there or is no directory, StorageError where it can't be opened. `beat` is called for each
+    directory and name that was met.
     """
     starts = _outermost((b"",) if below is None else below)
     with _opened(root) as top:
         status = os.fstat(top)
-        walk = _Walk(ignore)
+        walk = _Walk(ignore, beat)
         for parts in starts:
             walk.start(top, parts)
         identity = (status.st_dev, status.st_ino)
@@ -137,8 +144,9 @@ class _Frame:
 class _Walk:
     """One look in progress: depth first, by loop; descriptors are bounded by DEPTH."""
 
-    def __init__(self, ignore: Ignore) -> None:
+    def __init__(self, ignore: Ignore, beat: Callable[[], None]) -> None:
         self.ignore = ignore
+        self.beat = beat
         self.found: list[Seen] = []
         self.folders: list[bytes] = []
         self.signs: list[bytes] = []
@@ -188,6 +196,7 @@ class _Walk:
         except OSError as error:
             self.fail(path, error)
             return None
+        self.beat()
         self.folders.append(path)
         return _Frame(child, path)
 
@@ -202,6 +211,7 @@ class _Walk:
     def leads(self, entry: os.DirEntry[str], path: bytes) -> bool:
         """Whether an entry is a directory to enter; anything else is taken down."""
         name = entry.name
+        self.beat()
         try:
             folder = entry.is_dir(follow_symlinks=False)
             if self.ignore.skips(name, is_dir=folder, top=not path):

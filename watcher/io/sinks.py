@@ -4,17 +4,23 @@ A sink never raises: a fault of the log has nobody to be raised to. It counts wh
 write and keeps the reason; the log says so when the sink works again.
 """
 
+import errno
 import math
 import os
 import secrets
+import select
 import stat
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Final, TextIO
 
 from watcher.core.errors import ConfigurationError, storage_error
+from watcher.io.halves import NO_LINKS
 
 _KEY_BYTES: Final = 32
+PATIENCE: Final = 1.0  # seconds that a reader who does not read may hold a line up, once
+_PIECE: Final = 4096  # bytes; PIPE_BUF: what poll(2) says a pipe takes without waiting
 
 
 def _reason(error: OSError | ValueError) -> str:
@@ -54,11 +60,15 @@ class Sink(ABC):
     def _write(self, data: bytes) -> None:
         """Write it all; OSError or ValueError where that fails."""
 
+    def _push(self, descriptor: int, data: bytes) -> int:
+        """Write what can be written of it at once; how much that was."""
+        return os.write(descriptor, data)
+
     def _write_to(self, descriptor: int, data: bytes) -> None:
         whole, done = b"\n" + data if self._torn else data, 0
         try:
             while done < len(whole):
-                done += os.write(descriptor, whole[done:])
+                done += self._push(descriptor, whole[done:])
         finally:  # a disk that fills cuts a line in two: the next one begins anew
             if done:
                 self._torn = not whole[:done].endswith(b"\n")
@@ -67,7 +77,9 @@ class Sink(ABC):
 class StreamSink(Sink):
     """A text stream. Its descriptor is written to directly.
 
-    A buffer would keep what a full disk refused, and fail again at exit.
+    A buffer would keep what a full disk refused, and fail again at exit. A reader that stops
+    reading is waited for once, then lines are lost to it, and counted, until it reads again:
+    no log is worth the files that would not be taken meanwhile.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -82,6 +94,13 @@ class StreamSink(Sink):
             self._stream.write(data.decode("ascii"))
         else:
             self._write_to(descriptor, data)
+
+    def _push(self, descriptor: int, data: bytes) -> int:
+        asked = select.poll()
+        asked.register(descriptor, select.POLLOUT)
+        if not asked.poll(PATIENCE * 1000 if self.works else 0):
+            raise OSError(errno.EAGAIN, "nobody reads it")
+        return os.write(descriptor, data[:_PIECE])
 
 
 class FileSink(Sink):
@@ -110,6 +129,8 @@ class FileSink(Sink):
         self._torn = self._size > 0 and os.pread(self._descriptor, 1, self._size - 1) != b"\n"
 
     def _write(self, data: bytes) -> None:
+        if self._descriptor >= 0 and os.fstat(self._descriptor).st_nlink == 0:
+            self.close()  # removed, with its folder perhaps: nobody would ever read the line
         if self._descriptor < 0:
             self._open()
         if self._size and self._size + len(data) > self._limit:
@@ -175,9 +196,20 @@ def _make_key(path: str) -> None:
     try:
         os.write(descriptor, secrets.token_bytes(_KEY_BYTES))
         os.fsync(descriptor)
-        os.link(temp, path)
+        _give_name(temp, path)
     except FileExistsError:
         return  # another process was first: its key is the key
     finally:
         os.close(descriptor)
-        os.unlink(temp)
+        with suppress(FileNotFoundError):
+            os.unlink(temp)
+
+
+def _give_name(temp: str, path: str) -> None:
+    try:
+        os.link(temp, path)
+    except OSError as error:
+        # without links two first starts in the same instant may each have a key for that run
+        if error.errno not in NO_LINKS or os.path.lexists(path):
+            raise
+        os.rename(temp, path)

@@ -4,7 +4,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 from watcher.core.errors import ClashError, storage_error
@@ -72,6 +72,65 @@ def unlink_if(root: str, path: bytes, expected: Fingerprint) -> bool:
         if error.errno in GONE:
             return False
         raise
+    return True
+
+
+def link_back(root: str, path: bytes, target: str) -> bool:
+    """Give a file that was linked into a store its name in the drop again; whether it has it."""
+    try:
+        with parent_of(root, path) as (folder, name):
+            with suppress(FileExistsError):
+                os.link(target, name, dst_dir_fd=folder, follow_symlinks=False)
+            found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        return os.path.samestat(found, os.lstat(target))
+    except OSError as error:
+        if error.errno in GONE:
+            return False
+        raise storage_error(error, "giving a file back") from error
+
+
+def print_in(root: str, path: bytes) -> Fingerprint | None:
+    """The fingerprint of what has a name in a drop, or None; StorageError if unsure."""
+    try:
+        with parent_of(root, path) as (folder, name):
+            return Fingerprint.of(os.stat(name, dir_fd=folder, follow_symlinks=False))
+    except OSError as error:
+        if error.errno in GONE:
+            return None
+        raise storage_error(error, "looking at a dropped file") from error
+
+
+def has_other_name(path: str) -> bool:
+    """Whether a placed file has a second link somewhere; False where it is not there."""
+    try:
+        return os.lstat(path).st_nlink > 1
+    except OSError as error:
+        if error.errno in GONE:
+            return False
+        raise storage_error(error, "looking at a placed file") from error
+
+
+def make_own(path: str, digest: str = "") -> bool:
+    """Give a placed file an inode of its own, so that no other name of it reaches it; durable.
+
+    Whether it was done: where its bytes do not have this digest any more, nothing is changed.
+    """
+    temp = files.temporary(path)
+    files.remove(temp)
+    try:
+        folder = os.open(os.path.dirname(path), FOLDER)
+        try:
+            copy_from(folder, os.fsencode(os.path.basename(path)), temp)
+        finally:
+            os.close(folder)
+        if digest and files.digest(temp) != digest:
+            return False
+        os.rename(temp, path)
+    except OSError as error:
+        raise storage_error(error, "copying a placed file") from error
+    finally:
+        files.remove(temp)
+    files.sync_folders([path])
     return True
 
 

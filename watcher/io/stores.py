@@ -1,22 +1,30 @@
 """The storage directories: their markers, their locks, and each session's own record.
 
 Every store carries `.watcher-store` with one id. After the first start a store whose marker is
-missing or foreign is *missing*: it is not created, not read, not written (spec 5).
+missing or foreign is *missing*: it is not created, not read, not written (spec 5). So is one that
+lies at or below a mount point where nothing is mounted, whatever the bare directory holds.
 """
 
 import json
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final
 
-from watcher.core.errors import MissingPlaceError, StorageError, WatcherError
+from watcher.core.errors import (
+    AlreadyRunningError,
+    ClashError,
+    MissingPlaceError,
+    StorageError,
+    WatcherError,
+)
 from watcher.core.model import Session
 from watcher.core.policy import Stores
 from watcher.core.record import session_of, session_values
-from watcher.io import files, reaching
-from watcher.io.lease import lock_store
+from watcher.io import files, mounts, reaching
+from watcher.io.lease import is_file_of, lock_store
 
 MARKER: Final = reaching.MARKER
 MAKING: Final = ".watcher-making"  # in state, during the first start
@@ -25,11 +33,18 @@ KINDS: Final = ("state", "prearchive", "archive", "quarantine", "history", "stat
 
 
 class Storage:
-    """The stores of one installation."""
+    """The stores of one installation. `points` are the mount points the machine should have.
 
-    def __init__(self, stores: Stores) -> None:
+    `mounted` is what was mounted at a store when last seen, `type source` by kind.
+    """
+
+    def __init__(self, stores: Stores, points: Sequence[str] | None = None) -> None:
         self.stores = stores
         self.id = ""
+        self._held: dict[str, int] | None = None  # by kind; None where nobody locks
+        self._locking = threading.Lock()
+        self.points = mounts.named_points() if points is None else points
+        self.mounted: dict[str, str] = {}
 
     def path(self, kind: str) -> str:
         """Where a store is."""
@@ -44,28 +59,89 @@ class Storage:
         """Make the stores on the first start; know their id ever after.
 
         A `state` that is gone although other stores stand is no loss: a new one is made, and the
-        ledger rebuilt. Other stores that lack their marker are missing. StorageError where no
-        marker is found and one can't be looked for: that is no first start.
+        ledger rebuilt. One that is there without its marker, or with that of others, is a mount
+        that is missing: MissingPlaceError. So is, at a first start, any store's. Other stores that
+        lack their marker are missing. StorageError where no marker is found and one can't be
+        looked for: that is no first start.
         """
+        self._check_mount("state")
         known = self.ids()
         making = os.path.join(self.stores.state, MAKING)
         cut_off = (files.read_if_there(making) or b"").decode("ascii", "replace").strip()
         if not known or cut_off:
             for kind in KINDS:
+                self._check_mount(kind)
                 files.read_if_there(self.marker(kind))
             self.id = cut_off or secrets.token_hex(16)
             self._make_all(making)
             return
         self.id = known.get("state") or next(iter(known.values()))
-        self.accept("state")
+        self._check_state(known)
+        if "state" not in known:
+            self._make_state()
+
+    def _check_mount(self, kind: str) -> None:
+        """MissingPlaceError for a store whose mount is not there."""
+        if point := mounts.bare_point(self.path(kind), self.points):
+            raise MissingPlaceError(
+                f"the {kind} store is missing: nothing is mounted at {point}",
+                hint=f"mount {point}, or take it out of {mounts.FSTAB} if nothing belongs there",
+            )
+
+    def _check_state(self, known: Mapping[str, str]) -> None:
+        """MissingPlaceError for a state that is not that of the stores around it."""
+        others = {mark for kind, mark in known.items() if kind != "state"}
+        bare = "state" not in known and os.path.lexists(self.stores.state)
+        if bare or (others and self.id not in others):
+            why = f"no {MARKER}" if bare else f"the {MARKER} of another installation"
+            raise MissingPlaceError(
+                f"the state store is missing: {why} in {self.stores.state}",
+                hint="mount it, or `watcher check --accept` if it is to be made anew",
+            )
+
+    def _make_state(self) -> None:
+        """A new one takes its name with the marker in it: a bare folder is no state of ours."""
+        new = f"{self.stores.state}.new"
+        files.make_store(new)
+        files.swap(os.path.join(new, MARKER), f"{self.id}\n".encode())
+        files.rename_store(new, self.stores.state)
 
     def _make_all(self, making: str) -> None:
-        """The first start: noted before, so that one cut off is carried on by the next."""
-        files.make_folder(self.stores.state)
-        files.swap(making, f"{self.id}\n".encode())
+        """The first start: noted before, so that one cut off is carried on by the next.
+
+        AlreadyRunningError where others took one of the stores at the same moment.
+        """
+        files.make_store(self.stores.state)
+        self.id = self._claim(making)
+        made: list[str] = []
         for kind in KINDS:
-            self.accept(kind)
+            self._check_mount(kind)
+            files.make_store(self.path(kind))
+            new = not self._marked(kind)
+            if self._claim(self.marker(kind)) != self.id:
+                for each in (*made, making):
+                    files.remove(each)
+                    files.remove_empty(os.path.dirname(each))
+                raise AlreadyRunningError(
+                    f"another daemon has just taken {self.path(kind)}", hint="watcher status"
+                )
+            made += [self.marker(kind)] if new else []
         files.remove(making)
+
+    def _claim(self, path: str) -> str:
+        """Write our id there unless there is one; gives the one that is there."""
+        temp = f"{path}.{secrets.token_hex(4)}"
+        files.swap(temp, f"{self.id}\n".encode())
+        try:
+            files.place(temp, path)
+        except ClashError:
+            if found := files.read(path).decode("ascii", "replace").strip():
+                return found
+            files.swap(path, f"{self.id}\n".encode())  # an empty one is nobody's
+        finally:
+            files.remove(temp)
+        files.sync(os.path.dirname(path))
+        return self.id
 
     def ids(self) -> dict[str, str]:
         """The ids found in the markers that are there and can be read."""
@@ -81,14 +157,21 @@ class Storage:
         return data.decode("ascii", "replace").strip()
 
     def accept(self, kind: str) -> None:
-        """Make a store, or take the one that is there for ours."""
-        files.make_folder(self.path(kind))
+        """Make a store, or take the one that is there for ours. MissingPlaceError: no mount."""
+        self._check_mount(kind)
+        self.mounted.pop(kind, None)
+        files.make_store(self.path(kind))
         if not self.is_there(kind):
             files.swap(self.marker(kind), f"{self.id}\n".encode())
 
     def is_there(self, kind: str) -> bool:
-        """Whether a store carries our marker."""
-        return self.id != "" and self._marked(kind) == self.id
+        """Whether a store carries our marker, and its mount is the one it was."""
+        if self.id == "" or self._marked(kind) != self.id:
+            return False
+        before, path = self.mounted.get(kind), self.path(kind)
+        if before and before != mounts.mounted_at(path, mounts.read_mounts()):
+            return False
+        return not mounts.bare_point(path, self.points) and self._holds(kind)
 
     def require(self, kind: str) -> str:
         """A store's path; MissingPlaceError where it is not there."""
@@ -101,14 +184,36 @@ class Storage:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold every store that is there for this daemon; AlreadyRunningError where one is held."""
-        held: list[int] = []
+        """Hold every store that is there for this daemon; AlreadyRunningError where one is held.
+
+        Meanwhile a store that comes, or whose marker is another file, is there once it is held too.
+        """
+        here = [kind for kind in KINDS if self.is_there(kind)]
+        self._held = {}
         try:
-            held.extend(lock_store(self.marker(kind)) for kind in KINDS if self.is_there(kind))
+            for kind in here:
+                self._held[kind] = lock_store(self.marker(kind))
             yield
         finally:
-            for fd in held:
+            for fd in self._held.values():
                 os.close(fd)
+            self._held = None
+
+    def _holds(self, kind: str) -> bool:
+        """Whether nobody else has this store: it is held, or can be now."""
+        with self._locking:
+            if self._held is None:
+                return True
+            fd = self._held.get(kind)
+            if fd is not None and is_file_of(fd, self.marker(kind)):
+                return True
+            try:
+                self._held[kind] = lock_store(self.marker(kind))
+            except (AlreadyRunningError, StorageError):
+                return False
+            if fd is not None:
+                os.close(fd)
+            return True
 
     # -- places -----------------------------------------------------------------------------
 

@@ -5,6 +5,8 @@ searched, are JSON text.
 """
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -21,6 +23,7 @@ from sqlalchemy import (
     Text,
 )
 
+from watcher.core.errors import damaged
 from watcher.core.model import Header, Instance, Place, Session
 from watcher.core.record import session_of, session_values
 
@@ -185,12 +188,22 @@ def session_columns(row: Session) -> dict[str, Any]:
 
 
 def session_row(row: RowMapping) -> Session:
-    """A row of the table as a session."""
+    """A row of the table as a session; LedgerError where it can't be one."""
     values = dict(row)
-    rest = json.loads(values.pop("rest"))
-    for name in ("files", "bytes", "scans"):
-        values.pop(name)
-    return session_of({**values, **rest})
+    with _readable():
+        rest = json.loads(values.pop("rest"))
+        for name in ("files", "bytes", "scans"):
+            values.pop(name)
+        return session_of({**values, **rest})
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    """Errors of reading values as LedgerError: they were written as they should be."""
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise damaged("a row of it can't be read") from error
 
 
 def instance_columns(owner: str, row: Instance, *, in_hand: bool) -> dict[str, Any]:
@@ -214,13 +227,14 @@ def instance_columns(owner: str, row: Instance, *, in_hand: bool) -> dict[str, A
 
 
 def instance_row(row: RowMapping) -> Instance:
-    """A row of the table as an instance."""
-    return Instance(
-        place=Place(row["scan"], row["folder"], row["name"]),
-        digest=row["digest"],
-        size=row["size"],
-        header=header_of(row["header"]),
-        arrived=row["arrived"],
-        drop=row["drop"],
-        source=row["source"],
-    )
+    """A row of the table as an instance; LedgerError where it can't be one."""
+    with _readable():
+        return Instance(
+            place=Place(row["scan"], row["folder"], row["name"]),
+            digest=row["digest"],
+            size=row["size"],
+            header=header_of(row["header"]),
+            arrived=row["arrived"],
+            drop=row["drop"],
+            source=row["source"],
+        )

@@ -1,90 +1,33 @@
 """Worker processes that read, hash and parse, so that a hostile header never meets the daemon.
 
-Each has bounded memory, a wall clock, and a bounded number of files before it is replaced. A file
-that kills or hangs one is tried once more alone; if it does so again it is refused (spec 13).
+Each has bounded memory, bounded CPU time, and a bounded number of files before it is replaced. A
+file that kills one or keeps it busy is tried once more alone; if it does so again it is refused
+(spec 13). One whose share does not answer is given back with ETIMEDOUT: it is to be tried again.
 """
 
-import json
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+import errno
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, Final
 
 import anyio
-from anyio.abc import Process
-from anyio.streams.buffered import BufferedByteReceiveStream
 
 from watcher.core.errors import WorkerError
 from watcher.core.model import RefusalCode
+from watcher.io.worker import START, Bounds, DiedError, Reply, Request, StalledError, Worker
 
-START: Final = 60.0  # seconds a new process may take to answer
-REPLY_LIMIT: Final = 64 << 20  # bytes
-SLOW: Final = 10 << 20  # bytes per second below which a read is taken for hung
+SLOW: Final = 10 << 20  # bytes per second that a reader can hash and walk at the least
 READERS: Final = 2
 BATCH: Final = 64  # files in one question of a caller that has many
-
-Request = dict[str, Any]
-Reply = dict[str, Any]
-
-
-class _Died(Exception):  # noqa: N818  not an error of the program: the file's doing
-    """The worker ended or was too slow."""
-
-
-class _Worker:
-    """One reader process and its pipes."""
-
-    def __init__(self, process: Process) -> None:
-        if process.stdin is None or process.stdout is None:
-            raise WorkerError("a worker was started without pipes")
-        self.process = process
-        self.ready = False  # it has answered once
-        self._stdin = process.stdin
-        self._lines = BufferedByteReceiveStream(process.stdout)
-        self.done = 0
-
-    async def ask(self, requests: Sequence[Request], wall: float) -> list[Reply]:
-        try:
-            with anyio.fail_after(wall):
-                await self._stdin.send(json.dumps(requests).encode() + b"\n")
-                line = await self._lines.receive_until(b"\n", REPLY_LIMIT)
-        except (
-            TimeoutError,
-            ConnectionError,  # what anyio lets through of a pipe that breaks under a write
-            anyio.BrokenResourceError,
-            anyio.EndOfStream,
-            anyio.IncompleteRead,
-            anyio.ClosedResourceError,
-            anyio.DelimiterNotFound,
-        ) as error:
-            raise _Died from error
-        self.done += len(requests)
-        return _replies(line, len(requests))
-
-    async def end(self) -> None:
-        with suppress(ProcessLookupError):
-            self.process.kill()
-        with anyio.CancelScope(shield=True):
-            await self.process.aclose()
-
-
-def _replies(line: bytes, count: int) -> list[Reply]:
-    """The replies in a line; a worker that says anything else is as good as dead."""
-    try:
-        replies: list[Reply] = json.loads(line)
-    except ValueError as error:
-        raise _Died from error
-    if len(replies) != count:
-        raise _Died
-    return replies
+HEED: Final = 0.2  # seconds between two looks at whether a caller without a loop is to stop
 
 
 class Workers:
     """A pool of reader processes, started when first needed.
 
-    memory: bytes of address space each; wall: seconds a file may take, plus its size at 10 MiB/s;
-    recycle: files after which a worker is replaced.
+    memory: bytes of address space each; busy: seconds of CPU time a file may take, plus its size at
+    10 MiB/s; silent: seconds in which a reader may do nothing at all; recycle: files after which a
+    worker is replaced.
     """
 
     def __init__(
@@ -92,13 +35,16 @@ class Workers:
         *,
         count: int = READERS,
         memory: int = 1 << 30,
-        wall: float = 20.0,
+        busy: float = 20.0,
+        silent: float = 20.0,
         recycle: int = 5000,
     ) -> None:
         self._memory = memory
-        self._wall = wall
+        self._busy = busy
+        self._silent = silent
         self._recycle = recycle
-        self._idle: list[_Worker] = []
+        self._count = count
+        self._idle: list[Worker] = []
         self._free = anyio.Semaphore(count)
         self._spawning = anyio.Lock()
 
@@ -120,13 +66,15 @@ class Workers:
         async with self._spawning:
             with suppress(WorkerError):
                 while len(self._idle) < min(files, self._free.value):
-                    self._idle.append(await self._spawn())
+                    self._idle.append(await Worker.start(self._memory))
 
     async def examine(self, requests: Sequence[Request]) -> list[Reply]:
         """One reply per request, in order; never an error because of what a file holds."""
         try:
             return await self._ask(requests)
-        except _Died:
+        except StalledError:
+            return [_stalled() for _ in requests]
+        except DiedError:
             # what killed one at rest may have killed them all, and that is no file's doing
             await self._dismiss()
             return [await self._alone(request) for request in requests]
@@ -134,7 +82,9 @@ class Workers:
     async def _alone(self, request: Request) -> Reply:
         try:
             return (await self._ask([request]))[0]
-        except _Died:
+        except StalledError:
+            return _stalled()
+        except DiedError:
             return {
                 "refusal": RefusalCode.CRASHED_READER.value,
                 "text": "the reader died or hung on this file, twice",
@@ -142,59 +92,75 @@ class Workers:
             }
 
     async def _ask(self, requests: Sequence[Request]) -> list[Reply]:
-        wall = self._wall + sum(each.get("size", 0) for each in requests) / SLOW
-        async with self._free:
+        busy = self._busy + sum(each.get("size", 0) for each in requests) / SLOW
+        await self._free.acquire()
+        with self._place() as give_up:
             worker = await self._worker()
             try:
-                replies = await worker.ask(requests, wall)
+                replies = await worker.ask(requests, Bounds(busy, self._silent), give_up)
+            except StalledError:
+                give_up()
+                if not await worker.end():
+                    await worker.wait_gone()  # one reader at a time waits for a share so dead
+                raise
             except BaseException:  # cancelled or died: what it would still say is of no use
                 await worker.end()
                 raise
-            if worker.done >= self._recycle:
+            if worker.done >= self._recycle or len(self._idle) >= self._count:
                 await worker.end()
             else:
                 self._idle.append(worker)
             return replies
+
+    @contextmanager
+    def _place(self) -> Iterator[Callable[[], None]]:
+        """A place of the pool, taken. It may be given up early: a silent share keeps none."""
+        held = [self._free]
+
+        def give_up() -> None:
+            while held:
+                held.pop().release()
+
+        try:
+            yield give_up
+        finally:
+            give_up()
 
     async def _dismiss(self) -> None:
         """End the idle workers."""
         while self._idle:
             await self._idle.pop().end()
 
-    async def _worker(self) -> _Worker:
+    async def _worker(self) -> Worker:
         """A process that has answered: else its death would be laid to the files' charge."""
-        worker = self._idle.pop() if self._idle else await self._spawn()
+        worker = self._idle.pop() if self._idle else await Worker.start(self._memory)
         if worker.ready:
             return worker
         try:
-            await worker.ask([], START)
+            await worker.ask([], Bounds(START, START), lambda: None)
         except BaseException as error:
             await worker.end()
-            if isinstance(error, _Died):
+            if isinstance(error, DiedError | StalledError):
                 raise WorkerError("a reader can't be started: it ended at once") from error
             raise
         worker.ready = True
         return worker
 
-    async def _spawn(self) -> _Worker:
-        # -P: the current folder, which may be anybody's, is not looked through for modules
-        command = [sys.executable, "-P", "-m", "watcher.io.reader", "--memory", str(self._memory)]
-        try:
-            process = await anyio.open_process(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-            )
-        except OSError as error:
-            raise WorkerError(f"a reader can't be started: {error.strerror}") from error
-        return _Worker(process)
+
+def _stalled() -> Reply:
+    return {"errno": errno.ETIMEDOUT, "doing": "reading a file of a drop"}
 
 
-def examine_now(requests: Sequence[Request]) -> list[Reply]:
+def examine_now(
+    requests: Sequence[Request], check_stop: Callable[[], None] = lambda: None
+) -> list[Reply]:
     """One reply per request, in order, for a caller without an event loop: a command, a thread.
 
-    The readers are started for this and end with it. WorkerError where none can be started.
+    The readers are started for this and end with it. `check_stop` is called now and then meanwhile:
+    what it raises ends them. WorkerError where none can be started.
     """
     batches = [requests[at : at + BATCH] for at in range(0, len(requests), BATCH)]
-    replies = anyio.run(_examine_all, batches) if batches else []
+    replies = anyio.run(_examine_all, batches, check_stop) if batches else []
     return [reply for batch in replies for reply in batch]
 
 
@@ -208,9 +174,11 @@ async def _try_one() -> None:
         await workers.examine([])
 
 
-async def _examine_all(batches: Sequence[Sequence[Request]]) -> list[list[Reply]]:
+async def _examine_all(
+    batches: Sequence[Sequence[Request]], check_stop: Callable[[], None]
+) -> list[list[Reply]]:
     replies: list[list[Reply]] = [[] for _ in batches]
-    failed: list[WorkerError] = []
+    failed: list[Exception] = []
     waiting = iter(range(len(batches)))
 
     async def work(workers: Workers) -> None:
@@ -220,9 +188,21 @@ async def _examine_all(batches: Sequence[Sequence[Request]]) -> list[list[Reply]
         except WorkerError as error:  # as itself, not as a group of one
             failed.append(error)
 
-    async with Workers.open() as workers, anyio.create_task_group() as tasks:
-        for _ in batches[:READERS]:
-            tasks.start_soon(work, workers)
+    async def heed(scope: anyio.CancelScope) -> None:
+        try:
+            while True:
+                await anyio.sleep(HEED)
+                check_stop()
+        except Exception as error:  # the caller's own, given back as itself
+            failed.append(error)
+            scope.cancel()
+
+    async with Workers.open() as workers, anyio.create_task_group() as heeding:
+        heeding.start_soon(heed, heeding.cancel_scope)
+        async with anyio.create_task_group() as tasks:
+            for _ in batches[:READERS]:
+                tasks.start_soon(work, workers)
+        heeding.cancel_scope.cancel()
     if failed:
         raise failed[0]
     return replies

@@ -21,6 +21,7 @@ from watcher.io.stores import read_record
 from watcher.stages import promise as promises
 from watcher.stages import reading, withdrawing
 from watcher.stages.deleting import drop_moment
+from watcher.stages.hands import make_all_own
 from watcher.stages.hop import Hop
 from watcher.stages.parts import Parts
 from watcher.stages.withdrawing import freshness
@@ -105,12 +106,8 @@ def _agrees(parts: Parts, known: Session | None, record: Session | None, found: 
     if known.status is not Status.RECEIVING:
         return True
     here = {path for path in files.walk(found.folder) if _place(path)}
-    rows = {
-        each.place.path
-        for hand in (False, True)
-        for each in parts.ledger.instances(known.id, in_hand=hand)
-    }
-    return here <= rows
+    rows = [*parts.ledger.instances(known.id, in_hand=True), *parts.ledger.instances(known.id)]
+    return here <= {each.place.path for each in rows}
 
 
 def _finish_ended(parts: Parts, known: Session, found: Found) -> None:
@@ -180,6 +177,8 @@ async def _read(
 ) -> tuple[list[Instance], int]:
     """Every instance in the folder, read anew, and how many can't be read now."""
     paths = await thread(lambda: [path for path in files.walk(found.folder) if _place(path)])
+    if record is None or record.status is Status.RECEIVING:
+        await thread(make_all_own, [os.path.join(found.folder, path) for path in paths])
     here = Drop(name="", path=found.folder, after="keep")
     instances: list[Instance] = []
     unread = 0
@@ -191,7 +190,7 @@ async def _read(
         ]
         replies = await examine(
             [
-                reading.request(None, here, each, tags=(), quiet=True, copy=False)
+                reading.request(None, here, each, tags=(), copy=False, filed=True)
                 for each in candidates
             ]
         )

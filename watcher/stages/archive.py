@@ -12,11 +12,12 @@ from watcher.core import life
 from watcher.core.errors import DocumentError, OutsideError
 from watcher.core.model import Place, Session, Status
 from watcher.io import files
-from watcher.stages import carrying, history, withdrawing
+from watcher.stages import carrying, withdrawing
 from watcher.stages import promise as promises
 from watcher.stages.decided import note_all, told
+from watcher.stages.leaving import describe
 from watcher.stages.parts import Parts
-from watcher.stages.planning import CATALOG, KEPT, REPLACED, plan
+from watcher.stages.planning import plan
 from watcher.stages.promise import OutdatedError, Promise, Remains
 from watcher.stages.quarantine import note_asides
 from watcher.stages.shelves import shelve
@@ -131,7 +132,7 @@ def fulfil(parts: Parts, promise: Promise, started: float) -> Session:
     if not carrying.is_done(parts, promise):
         carrying.carry_out(parts, promise)
         shelve(parts, promise)
-        _describe(parts, promise)
+        describe(parts, promise)
         note_asides(parts, promise)
         note_all(parts, session)
         _chronicle(parts, promise)
@@ -177,28 +178,6 @@ def _give_up(parts: Parts, session: Session, error: str) -> Session:
     with suppress(DocumentError):
         withdrawing.abandon(parts, session)
     return _fail(parts, session, error)
-
-
-def _describe(parts: Parts, promise: Promise) -> None:
-    """Why each new entry of the history is there."""
-    session = promise.session
-    found = {each.target: each.because for each in promise.asides if each.store == "history"}
-    kinds: dict[str, history.Kind] = {os.path.join(*path.split("/")[:3]): KEPT for path in found}
-    for retire in promise.retires:
-        top = os.path.join(*retire.target.split("/")[:3])
-        kinds[top] = CATALOG if "_catalog.xml" in retire.path else REPLACED
-    decision = next((each for each in reversed(session.decisions) if each.policy), None)
-    for folder, kind in kinds.items():
-        history.describe(
-            parts,
-            os.path.join(parts.storage.require("history"), folder),
-            kind=kind,
-            session=session,
-            command=decision.command if decision else "archive",
-            who=decision.who if decision else "watcher",
-            reason=decision.reason if decision else "",
-            when=promise.made,
-        )
 
 
 def _numbers(promise: Promise) -> dict[str, int]:

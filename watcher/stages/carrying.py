@@ -99,7 +99,7 @@ def _link(parts: Parts, promise: Promise) -> None:
 
 def _save(source: str, target: str) -> None:
     """An archived file in the history too; once it is there, it stays what it is."""
-    if files.print_of(target) is None:
+    if files.placed(target) is None:
         files.make_folder(os.path.dirname(target))
         files.transfer(source, target)
 

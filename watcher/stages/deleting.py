@@ -172,11 +172,11 @@ def _describe(parts: Parts, session: Session, kind: history.Kind, decision: Deci
 
 def _to_history(source: str, target: str) -> None:
     files.make_folder(os.path.dirname(target))
-    if files.print_of(target) is None:
+    if files.placed(target) is None:
         files.transfer(source, target)
     elif not files.same_inode(source, target) and files.digest(source) != files.digest(target):
         target = history.twin(target, files.digest(source))
-        if files.print_of(target) is None:
+        if files.placed(target) is None:
             files.transfer(source, target)
     files.sync_folders([target])
     files.remove(source)

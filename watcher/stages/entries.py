@@ -106,9 +106,10 @@ def _answers(
         ]
         replies = examine_now(
             [
-                reading.request(None, here, each, tags=(), quiet=True, copy=False)
+                reading.request(None, here, each, tags=(), copy=False, filed=True)
                 for each in candidates
-            ]
+            ],
+            parts.check_stop,
         )
         for candidate, reply in zip(candidates, replies, strict=True):
             yield candidate, reading.answer(candidate, reply)

@@ -5,26 +5,22 @@ itself: what is in hand is finished or taken back by `recover`, and a source who
 recorded is known by `taken` when it is seen again.
 """
 
-import errno
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from watcher.core import life
-from watcher.core.errors import ClashError, StorageError, WatcherError, storage_error
+from watcher.core.errors import StorageError, WatcherError
 from watcher.core.find import Fate
 from watcher.core.model import Candidate, Fingerprint
 from watcher.core.policy import Drop
-from watcher.io import files, sources
+from watcher.io import files
 from watcher.io.reserve import Incoming, Reserved
 from watcher.stages.hands import release, settle_hands
+from watcher.stages.parting import Parted, is_as_read, is_there, part, remove_source
 from watcher.stages.parts import Parts
-from watcher.stages.reading import mark
-
-# a link would not do after all: another file system behind the same device number, or a policy
-NOT_LINKABLE = files.NO_LINKS | {errno.EXDEV, errno.EACCES}
+from watcher.stages.placing import NOT_LINKABLE, ChangedError, put
 
 
 class Result(StrEnum):
@@ -35,6 +31,13 @@ class Result(StrEnum):
     LATER = "later"  # look at it again soon
     COPY = "copy"  # read it again, copying
     FAILED = "failed"  # the machine said no; try again after a while
+
+
+RESULTS = {
+    Fate.FILE: Result.FILED,
+    Fate.DUPLICATE: Result.DUPLICATE,
+    Fate.LATER: Result.LATER,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,7 @@ class Filer:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._one = threading.Lock()
-        self._left_in_hand = False
+        self.left_in_hand = True  # as far as this start could not settle
 
     def file(self, drop: Drop, batch: Sequence[Incoming]) -> list[Outcome]:
         """File these whole files into their sessions; gives one outcome for each, in order.
@@ -63,16 +66,25 @@ class Filer:
         """
         self._parts.storage.require("prearchive")
         with self._one:
-            if self._left_in_hand:
-                settle_hands(self._parts)
-            self._left_in_hand = True
+            self._settle()
+            self.left_in_hand = True
             filing = _Batch(self._parts, drop, batch)
             try:
                 outcomes = filing.run()
             finally:
                 filing.drop_temps()  # else a copy that failed would be in the way of the next
-            self._left_in_hand = False
+            self.left_in_hand = filing.left_in_hand
         return outcomes
+
+    def settle(self) -> None:
+        """Finish or take back what an earlier batch left in hand."""
+        with self._one:
+            self._settle()
+
+    def _settle(self) -> None:
+        if self.left_in_hand:
+            settle_hands(self._parts)
+            self.left_in_hand = bool(self._parts.receiving.reserved())
 
 
 class _Batch:
@@ -82,6 +94,8 @@ class _Batch:
         self.batch = batch
         self.lost: dict[Candidate, Outcome] = {}
         self.folders: dict[str, str] = {}  # by session; none moves while files are in hand
+        self.renamed: dict[Candidate, Reserved] = {}  # their own name was taken on disk
+        self.left_in_hand = False
 
     def run(self) -> list[Outcome]:
         """All the steps, in their order."""
@@ -90,7 +104,8 @@ class _Batch:
         )
         wanted = [each for each in reserved if each.fate is Fate.FILE]
         self._open(wanted, {session.id for session in (*opened, *reopened)})
-        placed = [each for each in wanted if self._place(each)]
+        placed = [now for each in wanted if (now := self._place(each))]
+        reserved, wanted = self._as_placed(reserved), self._as_placed(wanted)
         durable = self._sync(placed)
         self.parts.storage.require("prearchive")  # still: else all this went beneath its mount
         unwritten = [each for each in durable if self._unchanged(each)]
@@ -98,20 +113,16 @@ class _Batch:
         duplicates = [each for each in reserved if self._is_filed(each)]
         remains = self._settle_sources([*unwritten, *duplicates])
         for session in opened:
-            if any(each.session.id == session.id for each in unwritten):
+            if any(each.session.id == session.id for each in unwritten if not self._is_lost(each)):
                 self.parts.emit("session.opened", **self.parts.said(session))
         return [self._outcome(each, remains) for each in reserved]
 
     def _is_filed(self, each: Reserved) -> bool:
-        """Whether a duplicate's twin is there to rely on; a lost one is forgotten, and replaced."""
+        """Whether a duplicate's twin is there to rely on; else the newcomer takes its place."""
         if each.fate is not Fate.DUPLICATE or each.twin is None:
             return False
-        session = self.parts.ledger.session(each.session.id)  # it may have been moved since
-        found = files.print_of(os.path.join(self.parts.storage.folder(session), each.twin.path))
-        if found is not None and found.size == each.incoming.examined.print.size:
+        if is_there(self.parts, each, each.twin):
             return True
-        if session.folder == each.session.folder and session.status in life.OPEN:
-            self.parts.ledger.drop_instances(session.id, [each.twin])
         self._lose(each, Result.LATER)
         return False
 
@@ -131,17 +142,18 @@ class _Batch:
         try:
             self.parts.publish(session)
         except StorageError as error:
-            for each in wanted:
-                if each.session.id == session:
-                    self._lose(each, Result.FAILED, error)
+            self._fail((each for each in wanted if each.session.id == session), error)
 
     def _make(self, folder: str, wanted: Sequence[Reserved]) -> None:
         try:
             files.make_folder(folder)
         except StorageError as error:
-            for each in wanted:
-                if os.path.dirname(self._target(each)) == folder:
-                    self._lose(each, Result.FAILED, error)
+            here = (each for each in wanted if os.path.dirname(self._target(each)) == folder)
+            self._fail(here, error)
+
+    def _fail(self, several: Iterable[Reserved], error: StorageError) -> None:
+        for each in several:
+            self._lose(each, Result.FAILED, error)
 
     def _target(self, each: Reserved) -> str:
         if each.instance is None:
@@ -154,42 +166,27 @@ class _Batch:
 
     # -- placing ------------------------------------------------------------------------------
 
-    def _place(self, each: Reserved) -> bool:
-        if each.incoming.candidate in self.lost:
-            return False
+    def _is_lost(self, each: Reserved) -> bool:
+        return each.incoming.candidate in self.lost
+
+    def _as_placed(self, reserved: Sequence[Reserved]) -> list[Reserved]:
+        return [self.renamed.get(each.incoming.candidate, each) for each in reserved]
+
+    def _place(self, each: Reserved) -> Reserved | None:
+        """The file under its name, or another where something else has that; None: not now."""
+        if self._is_lost(each):
+            return None
         try:
-            self._put(each)
-        except ClashError:
-            return self._is_ours(each)
+            while not put(self.parts, self.drop, each.incoming, self._target(each)):
+                each = self.parts.receiving.rename(each)
+                self.renamed[each.incoming.candidate] = each
+        except ChangedError:
+            self._lose(each, Result.LATER)
+            return None
         except StorageError as error:
             self._lose(each, Result.COPY if error.number in NOT_LINKABLE else Result.FAILED, error)
-            return False
-        return True
-
-    def _put(self, each: Reserved) -> None:
-        target = self._target(each)
-        if temp := each.incoming.examined.temp:
-            files.transfer(os.path.join(self.parts.storage.incoming, temp), target)
-            return
-        with sources.parent_of_drop(self.drop.path, each.incoming.candidate.path) as (fd, name):
-            sources.link_from(fd, name, target)
-        found = files.print_of(target)
-        if found is None or not found.same_content(each.incoming.candidate.print):
-            files.remove(target)
-            self._lose(each, Result.LATER)
-            raise storage_error(OSError(errno.ESTALE, "it changed"), "placing a file")
-        files.match_folder(target)
-
-    def _is_ours(self, each: Reserved) -> bool:
-        """The name is taken on disk though not in the ledger: by these bytes, or it waits."""
-        try:
-            same = files.digest(self._target(each)) == each.incoming.examined.digest
-        except StorageError:
-            same = False
-        if not same:
-            clash = storage_error(OSError(errno.EEXIST, "a stray file has its name"), "placing")
-            self._lose(each, Result.FAILED, clash)
-        return same
+            return None
+        return each
 
     def _sync(self, placed: Sequence[Reserved]) -> list[Reserved]:
         targets = {self._target(each): each for each in placed}
@@ -200,23 +197,18 @@ class _Batch:
             if error is not None:
                 files.remove(target)  # its pages may be gone: a new inode next time
                 self._lose(each, Result.COPY, error)
-        return [each for each in placed if each.incoming.candidate not in self.lost]
+        return [each for each in placed if not self._is_lost(each)]
 
     def _unchanged(self, each: Reserved) -> bool:
-        """A linked file shares its inode with the source: nobody may have written meanwhile."""
-        if each.incoming.examined.temp:
+        """Nobody may have written to it meanwhile; one that somebody may have is taken back."""
+        if each.incoming.examined.temp or is_as_read(each, self._target(each)):
             return True
-        target = self._target(each)
-        found = files.print_of(target)
-        same = found is not None and found.same_content(each.incoming.candidate.print)
-        if same and not sources.has_writer(target):
-            return True
-        files.remove(target)
+        files.remove(self._target(each))
         self._lose(each, Result.LATER)
         return False
 
     def _release(self, wanted: Sequence[Reserved]) -> None:
-        failed = [each for each in wanted if each.incoming.candidate in self.lost]
+        failed = [each for each in wanted if self._is_lost(each)]
         if failed:
             release(self.parts, failed)
 
@@ -225,7 +217,10 @@ class _Batch:
     def _settle_sources(self, done: Sequence[Reserved]) -> dict[Candidate, Fingerprint]:
         """Record the batch, then remove what was taken; gives the sources that stay."""
         taken = {each.incoming.candidate: self._source_print(each) for each in done}
-        self.parts.receiving.record([each for each in done if each.fate is Fate.FILE], taken)
+        filed = [each for each in done if each.fate is Fate.FILE]
+        copied = [each for each in filed if each.incoming.examined.temp]
+        linked = [each for each in filed if not each.incoming.examined.temp]
+        self.parts.receiving.record(copied, taken)
         if self.drop.after == "keep":
             return taken
         stay = {
@@ -233,9 +228,32 @@ class _Batch:
             for candidate, print_ in taken.items()
             if not remove_source(self.parts, self.drop, candidate.path, print_)
         }
+        own = [each for each in linked if self._is_own(each, stay)]
         gone = [candidate.path for candidate in taken if candidate not in stay]
-        self.parts.receiving.forget_taken(self.drop.name, gone)
+        self.parts.receiving.settle(self.drop.name, own, gone)
         return stay
+
+    def _is_own(self, each: Reserved, stay: dict[Candidate, Fingerprint]) -> bool:
+        """Whether a linked file is as it was read, and nobody outside can change it any more.
+
+        What can't be made so now stays in hand.
+        """
+        candidate = each.incoming.candidate
+        try:
+            how, remains = part(self.drop, each, self._target(each), stay.pop(candidate, None))
+        except StorageError as error:
+            self.left_in_hand = True
+            self._lose(each, Result.FAILED, error)
+            return False
+        if remains is not None:
+            stay[candidate] = remains
+            self.parts.receiving.record((), {candidate: remains})
+        if how is Parted.BACK:
+            release(self.parts, [each])
+        self.left_in_hand |= how is Parted.IN_HAND
+        if how is not Parted.OWN:
+            self._lose(each, Result.LATER)
+        return how is Parted.OWN
 
     def _source_print(self, each: Reserved) -> Fingerprint:
         """A link's ctime has changed with it; a copied source is as it was read."""
@@ -254,13 +272,10 @@ class _Batch:
         candidate = each.incoming.candidate
         if candidate in self.lost:
             return self.lost[candidate]
-        result = {
-            Fate.FILE: Result.FILED,
-            Fate.DUPLICATE: Result.DUPLICATE,
-            Fate.LATER: Result.LATER,
-        }[each.fate]
-        self._say(each, result)
-        return Outcome(each.incoming, result, each.session.id, remains=remains.get(candidate))
+        self._say(each, RESULTS[each.fate])
+        return Outcome(
+            each.incoming, RESULTS[each.fate], each.session.id, remains=remains.get(candidate)
+        )
 
     def _say(self, each: Reserved, result: Result) -> None:
         where = {
@@ -275,22 +290,3 @@ class _Batch:
             self.parts.emit("file.filed", **where, target=each.instance.place.path, bytes=size)
         elif result is Result.DUPLICATE:
             self.parts.emit("file.duplicate", **where)
-
-
-def remove_source(parts: Parts, drop: Drop, path: bytes, expected: Fingerprint) -> bool:
-    """Remove a source whose content is durable elsewhere; whether it is gone, or another now.
-
-    One that changed since is another file: it stays, and is looked at as new. One that can't be
-    removed is remembered, and `drop.readonly` says so once.
-    """
-    folder = os.path.dirname(path)
-    key = f"readonly/{drop.name}/{mark(folder)}"  # permission is the directory's
-    try:
-        sources.unlink_if(drop.path, path, expected)
-    except OSError as error:  # whatever it is, the content is safe: the source stays for now
-        text = error.strerror or "not permitted"
-        now = parts.clock.now()
-        parts.conditions.raise_("drop.readonly", key, now, drop=drop.name, path=folder, text=text)
-        return False
-    parts.conditions.clear("drop.writable", key, drop=drop.name, path=folder)
-    return True

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 import anyio
 from anyio.abc import TaskStatus
 
-from watcher.core.errors import MissingPlaceError, StorageError, WorkerError, told
+from watcher.core.errors import MissingPlaceError, StorageError, WorkerError
 from watcher.core.model import QUARANTINED, Candidate, Fingerprint, Refusal, RefusalCode
 from watcher.core.policy import Drop, Identify
 from watcher.core.route import identify
-from watcher.core.settle import Waiting
+from watcher.core.settle import Quiet, Waiting
 from watcher.io.files import make_folder
 from watcher.io.reserve import Incoming
 from watcher.io.workers import Workers
@@ -26,14 +26,16 @@ from watcher.stages.filing import Filer, Outcome, Result
 from watcher.stages.hop import Hop
 from watcher.stages.looking import Looker, Speed
 from watcher.stages.parts import Parts
+from watcher.stages.patience import Patience
 from watcher.stages.quarantine import put_aside, supersede
+from watcher.stages.trouble import Trouble
 
 BATCH = 256  # files: each batch costs three commits and one sync of every folder it fills
 BYTES = 128 << 20  # of a batch, unless one file has more: it is one step, and ends as a whole
 LANES = 4  # batches under way: two are read, one is filed, one is ready for it
 IDLE = 5.0  # seconds between two tries while nothing can be written
-PAUSE = 30.0  # seconds until a file the machine failed on is tried again
-Ripe = tuple[bytes, Fingerprint, bool]  # path, as it was seen, whether the full quiet has passed
+READING = 2  # batches of one drop that are read at a time
+Ripe = tuple[bytes, Fingerprint, Quiet]  # path, as it was seen, how quiet it has been
 
 
 @dataclass
@@ -54,7 +56,7 @@ class Intake:
     rules: Identify
     workers: Workers
     filer: Filer
-    thread: Hop  # the threads that look at this drop
+    thread: Hop  # the threads that file what this drop gives
     speed: Speed
     filed: Callable[[], None]  # rung when a session may have changed
     low: Callable[[], bool] = lambda: False  # whether the prearchive's disk is too full
@@ -63,10 +65,12 @@ class Intake:
     def __post_init__(self) -> None:
         """The eyes of this drop, and what wakes it."""
         self.bell = Bell()
-        self.looker = Looker(self.parts, self.drop, self.speed, self.thread)
+        self.looker = Looker(self.parts, self.drop, self.speed, Hop(2))
         self.settler = self.looker.settler
         self._copy: set[bytes] = set()  # a link would not do, as was found out
         self._idle = False  # nothing can be taken for now
+        self._trouble = Trouble(self.parts, self.drop, self.settler)
+        self._reading = anyio.Semaphore(READING)
 
     # -- the loop -----------------------------------------------------------------------------
 
@@ -86,27 +90,21 @@ class Intake:
             await self.bell.wait(self._pause())
 
     async def drain(self) -> None:
-        """One full look, and whatever becomes whole meanwhile (`run --once`).
-
-        A file still open or changing gets one more `settle` since the last that was taken; what
-        is waited for counts, not how slow the machine is.
-        """
+        """One full look, and whatever becomes whole meanwhile (`run --once`)."""
         await self.step()
-        patience = allowed = 2 * self.speed.quiet * max(1, self.speed.looks - 1) + 1.0
-        before = len(self.settler)
-        while self.settling() and not self._idle and patience > 0:
+        patience = Patience(self.speed, len(self.settler))
+        while self.settling() and not self._idle and patience.left > 0:
             pause = self._pause()
             await self.bell.wait(pause)
             await self.step()
-            patience = allowed if len(self.settler) < before else patience - pause
-            before = len(self.settler)
+            patience.spend(pause, self.waiting())
         await self.looker.look_fully()
-        await self.thread(self.looker.prune, math.inf)
+        await self.looker.thread(self.looker.prune, math.inf)
         pending.tell_left(self.parts, self.drop, self.settler.waiting())
 
     def settling(self) -> set[bytes]:
         """The folders of files that may still become whole by themselves."""
-        hopes = ("", RefusalCode.BUSY.value)
+        hopes = ("", RefusalCode.BUSY.value, RefusalCode.HOLLOW.value)
         return {
             os.path.dirname(each.path) for each in self.settler.waiting() if each.reason in hopes
         }
@@ -118,17 +116,20 @@ class Intake:
 
     async def step(self) -> None:
         """One round: everything that is due now."""
-        there = self.parts.storage.is_there("prearchive")
+        there = all(map(self.parts.storage.is_there, ("state", "prearchive")))
         self._idle = not there or self.low()
         if not there:
             return
         if await self.looker.look():
+            self._trouble.keep_only({each.path for each in self.settler.waiting()})
             self.filed()
         self._tell_stuck()
         if not self.low():
+            if self.filer.left_in_hand:
+                await self.thread(self.filer.settle)
             await self.workers.warm(len(self.settler))
             await self._take()
-        await self.thread(self.looker.prune, self.parts.clock.monotonic())
+        await self.looker.thread(self.looker.prune, self.parts.clock.monotonic())
 
     # -- taking -------------------------------------------------------------------------------
 
@@ -148,10 +149,10 @@ class Intake:
     def _choose(self) -> list[Ripe]:
         """The next batch; what is in it is in hand from here on."""
         chosen: list[Ripe] = []
-        room = BYTES
+        room, alone = BYTES, self._trouble.is_stalled
         for path, seen, quiet in self.settler.ripe(self.parts.clock.monotonic(), BATCH):
             room -= seen.size
-            if chosen and room < 0:
+            if chosen and (room < 0 or alone(path) or alone(chosen[-1][0])):
                 break
             if self.settler.take(path):
                 chosen.append((path, seen, quiet))
@@ -172,7 +173,8 @@ class Intake:
         ]
         try:
             await self.thread(self._make_incoming)
-            replies = await self.workers.examine(requests)
+            async with self._reading:  # a drop that hangs has no more of the readers waiting
+                replies = await self.workers.examine(requests)
             pending.tell_readers(self.parts, None)
             incoming: list[Incoming] = []
             for (path, seen, _), reply in zip(chosen, replies, strict=True):
@@ -190,10 +192,10 @@ class Intake:
             if isinstance(error, WorkerError):
                 pending.tell_readers(self.parts, error)
             for path, _, _ in chosen:
-                self._retry(path, error)
+                self._trouble.met(path, error)
         except Exception as error:  # whatever it is, it is these files': the others go on
             for path, _, _ in chosen:
-                self._retry(path, error, level="error")
+                self._trouble.met(path, error, level="error")
         self.filed()
 
     def _make_incoming(self) -> None:
@@ -217,9 +219,11 @@ class Intake:
     async def _refused(self, candidate: Candidate, refusal: Refusal | StorageError) -> None:
         path, now = candidate.path, self.parts.clock.monotonic()
         if isinstance(refusal, StorageError):
-            self._retry(path, refusal)
-        elif refusal.code is RefusalCode.UNLEASED:
-            self.settler.unleased(path, candidate.print)
+            self._trouble.met(path, refusal)
+        elif refusal.code in {RefusalCode.UNLEASED, RefusalCode.HOLLOW}:
+            self.settler.unproven(path, candidate.print, refusal)
+        elif refusal.code is RefusalCode.DENIED:  # leave may be given without changing the file
+            self._trouble.met(path, refusal)
         elif refusal.code is RefusalCode.BUSY:
             self.settler.busy(path, now)
         elif refusal.code in {RefusalCode.GONE, RefusalCode.CHANGED}:
@@ -232,53 +236,48 @@ class Intake:
             self._hold(candidate, refusal)
 
     def _hold(self, candidate: Candidate, refusal: Refusal) -> None:
+        self._trouble.over(candidate.path)
         text = reading.why_it_waits(candidate, refusal)
         self.settler.hold(candidate.path, candidate.print, refusal.code.value, text)
-        self._say("file.waiting", candidate.path, code=refusal.code.value, text=text)
+        where = {"drop": self.drop.name, "path": candidate.path}
+        self.parts.emit("file.waiting", **where, code=refusal.code.value, text=text)
 
     async def _quarantine(self, candidate: Candidate, refusal: Refusal) -> None:
         try:
             stays = await self.thread(put_aside, self.parts, self.drop, candidate, refusal)
         except (StorageError, MissingPlaceError) as error:
-            self._retry(candidate.path, error)
+            self._trouble.met(candidate.path, error)
             return
         self.tally.quarantined += 1
-        self._finished(candidate.path, stays)
+        self._finished(candidate.path, stays, "quarantine")
 
     def _settle(self, outcome: Outcome) -> None:
         path = outcome.incoming.candidate.path
         self.tally.filed += outcome.result is Result.FILED
         self.tally.duplicates += outcome.result is Result.DUPLICATE
         if outcome.result in {Result.FILED, Result.DUPLICATE}:
-            self._finished(path, outcome.remains)
+            self._finished(path, outcome.remains, "prearchive")
         elif outcome.result is Result.COPY:
             self._read_again(path, outcome)
         elif outcome.result is Result.LATER:
             self.settler.retry(path, self.parts.clock.monotonic(), self.speed.quick)
         elif outcome.error is not None:
-            self._retry(path, outcome.error)
+            self._trouble.met(path, outcome.error)
 
     def _read_again(self, path: bytes, outcome: Outcome) -> None:
         """A link, or a copy's inode, would not do: a copy, at once; failing that too, later."""
         if path in self._copy and outcome.error is not None:
-            self._retry(path, outcome.error)
+            self._trouble.met(path, outcome.error)
         else:
             self._copy.add(path)
             self.settler.retry(path, self.parts.clock.monotonic(), 0.0)
 
-    def _finished(self, path: bytes, remains: Fingerprint | None) -> None:
+    def _finished(self, path: bytes, remains: Fingerprint | None, store: str) -> None:
         self._copy.discard(path)
+        self._trouble.over(path, store, "state")
         self.looker.finish(path, remains)
 
-    def _retry(self, path: bytes, error: Exception, *, level: str = "debug") -> None:
-        text = told(error)
-        self.settler.retry(path, self.parts.clock.monotonic(), PAUSE, pending.MACHINE, text)
-        self._say("file.waiting", path, code=pending.MACHINE, text=text, level=level)
-
     # -- telling ------------------------------------------------------------------------------
-
-    def _say(self, event: str, path: bytes, **fields: object) -> None:
-        self.parts.emit(event, drop=self.drop.name, path=path, **fields)
 
     def _tell_stuck(self) -> None:
         for path in self.settler.released():
@@ -286,9 +285,10 @@ class Intake:
         for waiting in self.settler.stuck(self.parts.clock.monotonic()):
             pending.tell_stuck(self.parts, self.drop, self.looker.key(waiting.path), waiting)
             self.filed()
+        self._trouble.tell(self.settler)
 
     def waiting(self) -> list[Waiting]:
-        """The files that are pending here."""
+        """What is pending here."""
         return list(self.settler.waiting())
 
 

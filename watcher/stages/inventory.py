@@ -6,12 +6,13 @@ folder. One catalog at a time, so that memory is bounded by the largest.
 
 import os
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 from watcher.core import uris
-from watcher.core.errors import DocumentError, StorageError
-from watcher.core.model import Entry, Session, Status
+from watcher.core.errors import DocumentError, OutsideError, StorageError
+from watcher.core.model import Entry, Fingerprint, Session, Status
 from watcher.core.soundness import Item
 from watcher.dicom import catalog
 from watcher.dicom.repair import Named, named
@@ -53,10 +54,11 @@ class Listing:
 
 def session_document(base: str) -> Document:
     """The session XML beside the session's folder `base`."""
-    data = files.read_if_there(f"{base}.xml")
-    if data is None:
-        return Document(None, fault="the session XML is not there")
+    data = None
     try:
+        data = files.read_if_there(f"{base}.xml")
+        if data is None:
+            return Document(None, fault="the session XML is not there")
         return Document(data, named(data))
     except DocumentError as error:
         return Document(data, fault=str(error))
@@ -75,7 +77,7 @@ def _catalogs(base: str, document: Document) -> Iterator[tuple[str, Named, bool]
         if path not in seen:
             seen.add(path)
             yield path, each, True
-    for path in files.walk(os.path.join(base, "SCANS")):
+    for path in _walk(os.path.join(base, "SCANS")):
         inside = f"SCANS/{path}"
         hidden = os.path.basename(path).startswith(".")
         if path.endswith(CATALOGS) and not hidden and inside not in seen:
@@ -100,7 +102,7 @@ def listed(base: str, paths: Collection[str]) -> Iterator[tuple[str, Item]]:
 def _named(base: str, path: str, wanted: Collection[str]) -> Sequence[Entry]:
     """The entries of a catalog that may be files of these names."""
     try:
-        return catalog.select(files.read_if_there(_at(base, path)) or b"", (), wanted).entries
+        return catalog.select(_data(base, path) or b"", (), wanted).entries
     except DocumentError:
         return ()
 
@@ -109,12 +111,7 @@ def _path_of(base: str, uri: str) -> str:
     """Where a resource's URI leads inside the session; gzipped catalogs lie beside their name."""
     tail = uri.rpartition(f"/{os.path.basename(base)}/")[2] if uri.startswith("/") else uri
     meant = [path for text in (uri, tail) for path in uris.candidates(text, "")]
-    there = (
-        path
-        for each in meant
-        for path in (each, f"{each}.gz")
-        if files.print_of(os.path.join(base, path))
-    )
+    there = (path for each in meant for path in (each, f"{each}.gz") if _seen(base, path))
     return next(there, meant[0] if meant else "")
 
 
@@ -130,12 +127,13 @@ def _unnamed(path: str) -> Named:
 def read_listing(base: str, path: str, said: Named, *, told: bool) -> Listing:
     """One catalog and the files its entries mean; a resource that is no catalog lists itself."""
     if not _is_catalog(path):
-        itself = Item(Entry(said.uri, "", "", said.size), path, files.print_of(_at(base, path)))
+        itself = Item(Entry(said.uri, "", "", said.size), path, _seen(base, path))
         return Listing(path, said, told, b"", (itself,))
-    data = files.read_if_there(_at(base, path))
-    if data is None:
-        return Listing(path, said, told, None, fault="the catalog is not there")
+    data = None
     try:
+        data = _data(base, path)
+        if data is None:
+            return Listing(path, said, told, None, fault="the catalog is not there")
         series, entries = catalog.read(data)
     except DocumentError as error:
         return Listing(path, said, told, data, fault=str(error))
@@ -152,18 +150,44 @@ def item_of(base: str, folder: str, entry: Entry) -> Item:
     """An entry of a catalog in `folder` and the file it means: the first of its readings there."""
     meant = uris.candidates(entry.uri, folder)
     for path in meant:
-        if (seen := files.print_of(_at(base, path))) is not None:
+        if (seen := _seen(base, path)) is not None:
             return Item(entry, path, seen)
     return Item(entry, meant[0] if meant else folder, None)
 
 
-def _at(base: str, path: str) -> str:
-    return os.path.join(base, path)
+def links(base: str) -> list[str]:
+    """Symbolic links in the place of folders, the session's own ("") or those in it.
+
+    What is behind them is not there, for everything here.
+    """
+    if os.path.islink(base):
+        return [""]
+    places = [os.path.join(at, name) for at, folders, _ in os.walk(base) for name in folders]
+    return sorted(os.path.relpath(place, base) for place in places if os.path.islink(place))
+
+
+def _seen(base: str, path: str) -> Fingerprint | None:
+    try:
+        return files.print_of(os.path.join(base, path))
+    except OutsideError:
+        return None
+
+
+def _data(base: str, path: str) -> bytes | None:
+    try:
+        return files.read_if_there(os.path.join(base, path))
+    except OutsideError:
+        return None
+
+
+def _walk(folder: str) -> Iterator[str]:
+    with suppress(OutsideError):
+        yield from files.walk(folder)
 
 
 def strangers(base: str, known: set[str]) -> Iterator[str]:
     """What lies in the session's folder and is not `known`; its own logs aside."""
-    for path in files.walk(base):
+    for path in _walk(base):
         if path not in known and not path.startswith(LOGS):
             yield path
 

@@ -4,7 +4,8 @@ Looks decide, hints only say where to look (house 1.1). Losing every hint costs 
 """
 
 import os
-from dataclasses import dataclass
+from collections.abc import Callable
+from typing import TypeVar
 
 from watcher.core.errors import MissingPlaceError, StorageError
 from watcher.core.model import Fingerprint, RefusalCode
@@ -13,29 +14,24 @@ from watcher.core.settle import Settler
 from watcher.io.scan import Ignore, Look, Seen, look, prune, stat
 from watcher.stages import reading
 from watcher.stages.bell import Bell
-from watcher.stages.filing import remove_source
 from watcher.stages.hop import Hop
+from watcher.stages.parting import remove_source
 from watcher.stages.parts import Parts
-from watcher.stages.presence import check_mount
+from watcher.stages.patience import Speed, speed_of
+from watcher.stages.presence import (
+    tell_available,
+    tell_unavailable,
+    tell_unreadable,
+    while_there,
+)
+from watcher.stages.staying import Staying
+
+__all__ = ["Looker", "Speed", "speed_of"]
 
 AGAIN = (1.0, 5.0)  # seconds after which a new directory is looked at again (stack-facts R1)
 SHARE = 20  # at most 1/20 of the time goes into looking
-
-
-@dataclass(frozen=True, slots=True)
-class Speed:
-    """How long a file must be quiet here, in seconds; `looks` that agree."""
-
-    quick: float
-    quiet: float
-    looks: int = 2
-
-
-def speed_of(drop: Drop, *, network: bool) -> Speed:
-    """The drop's `settle`, or what suits its file system (spec 3)."""
-    if drop.settle is not None:
-        return Speed(drop.settle, drop.settle)
-    return Speed(15.0, 15.0, 3) if network else Speed(1.0, 5.0)
+SILENT = 20.0  # seconds without a sign of life after which a drop is not there
+T = TypeVar("T")
 
 
 class Looker:
@@ -59,6 +55,7 @@ class Looker:
         self._ignore = Ignore(drop.ignore)
         self._done: dict[bytes, Fingerprint] = {}  # lies there still, and needs nothing more
         self._taken = parts.receiving.taken(drop.name)
+        self._staying = Staying(parts, drop)
         self._passed: set[bytes] = set()  # no files: said once
         self._hints: set[bytes] = set()
         self._again: list[tuple[float, bytes]] = []
@@ -74,6 +71,8 @@ class Looker:
 
     def next_due(self) -> float:
         """When there is something to look at next, on the monotonic clock."""
+        if not self.available:
+            return self.next_full  # what it holds is looked for when it is back
         times = [self.next_full, *(at for at, _ in self._again[:1])]
         if (due := self.settler.next_due()) is not None:
             times.append(due)
@@ -84,17 +83,21 @@ class Looker:
         full = self.parts.clock.monotonic() >= self.next_full
         if full:
             await self.look_fully()
-        else:
+        elif self.available:
             await self._look_at_hints()
-        await self._look_again()
+        if self.available:
+            await self._look_again()
         return full
 
     def finish(self, path: bytes, remains: Fingerprint | None) -> None:
         """A file needs nothing more; `remains` where its source lies there still."""
         if remains is not None:
             self._done[path] = self._taken[path] = remains
+            self._staying.add(path, remains)
         else:
+            self._done.pop(path, None)
             self._taken.pop(path, None)
+            self._staying.forget(path)
             self._emptied[os.path.dirname(path)] = self.parts.clock.monotonic()
         self.gone(path)
 
@@ -121,7 +124,7 @@ class Looker:
         """Remove directories this daemon emptied, once quiet; never one in which files wait."""
         rest = self.drop.inactivity or self.parts.rules.inactivity
         old = {path for path, at in self._emptied.items() if now - at >= rest and path}
-        if not old:
+        if not old or not self.available:
             return
         for path in old:
             del self._emptied[path]
@@ -141,14 +144,17 @@ class Looker:
         began, moment = self.parts.clock.monotonic(), self.parts.clock.now()
         self._hints.clear()
         try:
-            await self.thread(check_mount, self.parts, self.drop)
-            found = await self.thread(lambda: look(self.drop.path, ignore=self._ignore))
-        except (MissingPlaceError, StorageError) as error:
+            found = await self._seen(
+                lambda: look(self.drop.path, ignore=self._ignore, beat=self.thread.beat)
+            )
+        except MissingPlaceError as error:
             self._unavailable(str(error))
             self.next_full = self.parts.clock.monotonic() + self.drop.rescan_interval
             return
+        answered = self.available  # else it hung, or was away: that is no measure of its size
         self._there(found)
         await self._meet(found)
+        await self._remove_again()
         self.attempted = True
         if found.complete:
             paths = {seen.path for seen in found.found}
@@ -157,8 +163,19 @@ class Looker:
             self._forget({path for path in (*self._done, *self._taken) if path not in paths})
             self.looked = moment
         took = self.parts.clock.monotonic() - began
-        rest = max(self.drop.rescan_interval, SHARE * took)
+        rest = max(self.drop.rescan_interval, SHARE * took if answered else 0.0)
         self.next_full = self.parts.clock.monotonic() + rest
+
+    async def _remove_again(self) -> None:
+        """Sources that could not be removed before (`drop.readonly`)."""
+        if self._staying:
+            gone = await self.thread(self._staying.try_again)
+            for path in gone:
+                self.finish(path, None)
+            await self.thread(self.parts.receiving.forget_taken, self.drop.name, gone)
+
+    async def _seen(self, looking: Callable[[], T]) -> T:
+        return await self.thread(while_there, self.parts, self.drop, looking)
 
     async def _look_at_hints(self) -> None:
         hints, self._hints = self._hints, set()
@@ -168,11 +185,13 @@ class Looker:
         if not hints and not due:
             return
         try:
-            seen = await self.thread(stat, self.drop.path, sorted(hints))
-            found = await self.thread(
-                lambda: look(self.drop.path, ignore=self._ignore, below=hints | due)
+            seen = await self._seen(lambda: stat(self.drop.path, sorted(hints)))
+            found = await self._seen(
+                lambda: look(
+                    self.drop.path, ignore=self._ignore, below=hints | due, beat=self.thread.beat
+                )
             )
-        except (MissingPlaceError, StorageError) as error:
+        except MissingPlaceError as error:
             self._unavailable(str(error))
             return
         await self._meet(found)
@@ -194,8 +213,8 @@ class Looker:
         if not paths:
             return
         try:
-            found = await self.thread(stat, self.drop.path, paths)
-        except (MissingPlaceError, StorageError) as error:
+            found = await self._seen(lambda: stat(self.drop.path, paths))
+        except MissingPlaceError as error:
             self._unavailable(str(error))
             return
         now = self.parts.clock.monotonic()
@@ -250,52 +269,31 @@ class Looker:
                 await self.thread(self.parts.receiving.forget_taken, self.drop.name, [seen.path])
             else:
                 self._done[seen.path] = seen.print
+                self._staying.add(seen.path, seen.print)
         else:
             self.settler.see(seen.path, seen.print, self.parts.clock.monotonic())
 
     def _forget(self, paths: set[bytes]) -> None:
         for path in paths:
             self._done.pop(path, None)
+            self._staying.forget(path)
         gone = [path for path in paths if self._taken.pop(path, None) is not None]
         if gone:
             self.parts.receiving.forget_taken(self.drop.name, gone)
 
-    def _tell_unreadable(self, found: Look) -> None:
-        """A directory that can't be read hides files: no session of the drop rests meanwhile."""
-        key, drop = f"unreadable/{self.drop.name}", self.drop.name
-        if not found.failed:
-            self.parts.conditions.clear("drop.restored", key, drop=drop)
-            return
-        path, number = found.failed[0]
-        text, now = f"a directory can't be read: {os.strerror(number)}", self.parts.clock.now()
-        self.parts.conditions.raise_(
-            "drop.degraded",
-            key,
-            now,
-            drop=drop,
-            path=path,
-            text=text,
-            message="A directory of the drop can't be read",
-            hint="let the daemon's user read it; sessions of this drop wait for that",
-        )
+    def tell_silence(self) -> None:
+        """Say that a drop is not there whose directory does not answer. The call itself goes on."""
+        if self.thread.silence() > SILENT:
+            self._unavailable("it does not answer")
 
     def _unavailable(self, text: str) -> None:
         self.available = False
-        self.parts.conditions.raise_(
-            "drop.unavailable",
-            f"drop/{self.drop.name}",
-            self.parts.clock.now(),
-            drop=self.drop.name,
-            path=self.drop.path,
-            text=text,
-        )
+        tell_unavailable(self.parts, self.drop, text)
 
     def _there(self, found: Look) -> None:
-        self.available = True
-        self._tell_unreadable(found)
-        self.parts.conditions.clear(
-            "drop.available", f"drop/{self.drop.name}", drop=self.drop.name, path=self.drop.path
-        )
-        if self._identity not in {None, found.identity}:
+        back, self.available = not self.available, True
+        tell_unreadable(self.parts, self.drop, found)
+        tell_available(self.parts, self.drop)
+        if back or self._identity not in {None, found.identity}:
             self.replaced.ring()
         self._identity = found.identity

@@ -15,6 +15,7 @@ from watcher.io.receiving import Receiving
 from watcher.io.registry import Registry
 from watcher.io.said import Conditions
 from watcher.io.stores import Storage
+from watcher.stages.failing import Failing
 
 
 class Stopped(Exception):  # noqa: N818  not an error: somebody asked
@@ -36,6 +37,7 @@ class Parts:
     emit: Emit
     clock: Clock
     stopping: threading.Event = field(default_factory=threading.Event)
+    failing: Failing = field(default_factory=Failing)
 
     def check_stop(self) -> None:
         """Between two steps of a plan: Stopped when the program is ending."""

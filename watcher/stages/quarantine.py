@@ -17,7 +17,7 @@ from watcher.core.model import Candidate, Fingerprint, Refusal, RefusalCode, Ses
 from watcher.core.policy import Drop
 from watcher.io import files, sources
 from watcher.io.registry import SetAside
-from watcher.stages.filing import remove_source
+from watcher.stages.parting import remove_source
 from watcher.stages.parts import Parts, iso
 from watcher.stages.promise import Aside, Promise
 from watcher.stages.reading import mark
@@ -85,10 +85,12 @@ def _take_in(drop: Drop, candidate: Candidate, target: str) -> bool:
     Whether they lay there already.
     """
     temp = files.temporary(target)
+    other = f"{target}.{_mark(candidate.path, candidate.print.mtime_ns)}"
+    for place in (target, other):
+        files.clear_half(place, temp)
     files.remove(temp)
     with sources.parent_of_drop(drop.path, candidate.path) as (folder, name):
         sources.copy_from(folder, name, temp)
-    other = f"{target}.{_mark(candidate.path, candidate.print.mtime_ns)}"
     try:
         for place in (target, other):
             try:

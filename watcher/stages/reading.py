@@ -9,6 +9,7 @@ from typing import Any, Final
 from watcher.core.errors import StorageError, storage_error
 from watcher.core.model import Candidate, Examined, Fingerprint, Header, Refusal, RefusalCode
 from watcher.core.policy import Drop
+from watcher.core.settle import Quiet
 
 ARCHIVES: Final = (b".zip", b".tar", b".tar.gz", b".tgz")
 
@@ -27,13 +28,14 @@ def request(
     candidate: Candidate,
     *,
     tags: Collection[int],
-    quiet: bool,
     copy: bool,
+    quiet: Quiet = Quiet.LONG,
+    filed: bool = False,
 ) -> dict[str, Any]:
     """What a reader is asked of one file.
 
-    quiet: the file was quiet for the full time, so a lease is asked for but not required; copy: a
-    link would not do.
+    copy: a link would not do; quiet: in full, so that a lease is asked for but not required; for
+    long, so that it may have holes; filed: it lies in a store.
     """
     # by process: the reader of a daemon that was killed may still be writing its own
     name = f"{mark(candidate.drop.encode() + bytes(1) + candidate.path)}-{os.getpid()}"
@@ -43,7 +45,9 @@ def request(
         "incoming": incoming,
         "name": f"{name}.part",
         "link": drop.after == "remove" and not copy,
-        "lease": "try" if quiet else "require",
+        "lease": "require" if quiet is Quiet.QUICK else "try",
+        "hollow": quiet is Quiet.LONG,
+        "filed": filed,
         "tags": sorted(tags),
         "size": candidate.print.size,
     }
@@ -53,7 +57,8 @@ def answer(candidate: Candidate, reply: Mapping[str, Any]) -> Whole | Refusal | 
     """What a reader said of one file."""
     if "errno" in reply:
         number = int(reply["errno"])
-        return storage_error(OSError(number, os.strerror(number)), reply["doing"])
+        why, place = OSError(number, os.strerror(number)), reply.get("place", "")
+        return storage_error(why, reply["doing"], place)
     if "refusal" in reply:
         code = RefusalCode(reply["refusal"])
         return Refusal(code, reply["text"], reply["hint"], reply.get("sop", ""))

@@ -7,7 +7,7 @@ from typing import Any
 
 from watcher.core import life, names
 from watcher.core.check import verdict
-from watcher.core.errors import DocumentError, OutsideError, StorageError
+from watcher.core.errors import DocumentError, OutsideError, StorageError, WorkerError
 from watcher.core.model import Instance, Place, Scan, ScanResource, Session, Status
 from watcher.core.scans import arrange
 from watcher.io import files
@@ -38,7 +38,7 @@ def finish(parts: Parts, session: Session, started: float) -> Session | None:
             session.id, life.Event.FAILED, generation=session.generation, error=readable(error)
         )
         return _tell(parts, failed, started)
-    except (StorageError, Stopped):
+    except (StorageError, WorkerError, Stopped):
         _back(parts, session.id)
         raise
 
@@ -99,7 +99,7 @@ def _back(parts: Parts, session_id: str) -> None:
 
 
 def tidy(parts: Parts, session: Session, filed: Sequence[Instance]) -> None:
-    """Remove second names that a crash left on files of this session: same inode, not recorded."""
+    """Remove second names, or copies, that a crash left of files of this session: not recorded."""
     base = parts.storage.folder(session)
     in_hand = parts.ledger.instances(session.id, in_hand=True)
     known = {each.place.path for each in (*filed, *in_hand)}
@@ -109,9 +109,23 @@ def tidy(parts: Parts, session: Session, filed: Sequence[Instance]) -> None:
     if all(path.endswith("_catalog.xml") for path in strangers):
         return
     inodes = {found for path in known if (found := _inode(os.path.join(base, path)))}
+    named = {name: each for each in filed for name in _names(each)}
     for path in strangers:
-        if _inode(os.path.join(base, path)) in inodes:
+        second = _inode(os.path.join(base, path)) in inodes
+        if second or _is_copy(base, path, named.get(os.path.basename(path))):
             files.remove(os.path.join(base, path))
+
+
+def _names(each: Instance) -> tuple[str, str]:
+    return each.place.name, names.suffixed(each.place.name, each.digest)
+
+
+def _is_copy(base: str, path: str, twin: Instance | None) -> bool:
+    """Whether it is what moving a file leaves where there are no links, and the file is there."""
+    if twin is None or files.placed(os.path.join(base, path)) is None:
+        return False
+    both = (os.path.join(base, path), os.path.join(base, twin.place.path))
+    return files.print_of(both[1]) is not None and {twin.digest} == set(map(files.digest, both))
 
 
 def _inode(path: str) -> tuple[int, int] | None:

@@ -38,6 +38,7 @@ async def recover(parts: Parts, examine: adopt.Examine, thread: Hop) -> None:
     if parts.storage.is_there("prearchive"):
         await thread(_sweep, parts)
         await thread(parts.ledger.clamp, parts.clock.now())
+        _say(parts, await thread(settle_hands, parts), "files that were being filed")
         adopted = await adopt.sessions(parts, examine, thread)
         _say(parts, adopted, "sessions of the tree that the ledger did not know as they are")
     if parts.storage.is_there("archive"):
@@ -48,7 +49,6 @@ async def recover(parts: Parts, examine: adopt.Examine, thread: Hop) -> None:
         _say(parts, found, "quarantine entries that the ledger did not know as they are")
     await thread(_rebind, parts)
     if parts.storage.is_there("prearchive"):
-        _say(parts, await thread(settle_hands, parts), "files that were being filed")
         _say(parts, await thread(_carry_all, parts), "sessions that were being worked on")
         await thread(_tell_all, parts)
 

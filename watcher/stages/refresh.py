@@ -17,7 +17,7 @@ from watcher.io import files
 from watcher.io.digests import Digests
 from watcher.stages import history
 from watcher.stages.decided import decision_on, note
-from watcher.stages.inventory import Document, merging, session_document
+from watcher.stages.inventory import Document, links, merging, session_document
 from watcher.stages.mending import Work, text_of, works
 from watcher.stages.parts import Parts, iso
 from watcher.stages.recompose import known_session, session_text
@@ -49,6 +49,11 @@ def refresh(
     document = session_document(base)
     if document.data is None and not os.path.isdir(base):
         raise UnknownSessionError(f"{project}/{label} is not in the archive")
+    if linked := links(base):
+        raise RefusedError(
+            f"{linked[0] or label} in {project}/{label} is a symbolic link, not a folder",
+            hint="put the folder itself in its place",
+        )
     found = works(parts, base, document, digests, accept=bool(accept))
     swaps = _Swaps(parts, project, label, document, found, accept=bool(accept))
     if swaps.changed:
@@ -154,6 +159,8 @@ def _kept_in(parts: Parts, session: Session, path: str, data: bytes) -> str:
     """The entry of the history in which a try that was cut off has kept it; empty for none."""
     parts.storage.require("history")
     entries = os.path.dirname(parts.storage.history(session.project, session.label, "stamp"))
-    folders = (os.path.join(entries, stamp) for stamp in sorted(files.names_in(entries)))
+    folders = [os.path.join(entries, stamp) for stamp in sorted(files.names_in(entries))]
+    for folder in folders:
+        files.remove_empty_below(folder)  # made by a try that came no further
     kept = (each for each in folders if files.read_if_there(os.path.join(each, path)) == data)
     return next(kept, "")

@@ -252,10 +252,10 @@ def index(parts: Parts) -> int:
 
 def _take_in(parts: Parts, place: str, count: int) -> None:
     aside = _read(parts, place, count)
-    parts.registry.set_aside(aside)
     if aside.code != SHARED:  # those wait for nobody
         key = f"quarantine/{aside.id}"
         parts.conditions.raise_("file.quarantined", key, parts.clock.now(), **_fields(aside))
+    parts.registry.set_aside(aside)  # last: a start that is cut off says it all the same
 
 
 def _read(parts: Parts, place: str, count: int) -> SetAside:

@@ -7,7 +7,7 @@ from anyio import TASK_STATUS_IGNORED
 from anyio.abc import TaskStatus
 
 from watcher.core import life
-from watcher.core.errors import HeldError, MissingPlaceError, StorageError, told
+from watcher.core.errors import HeldError, MissingPlaceError, StorageError, WorkerError, told
 from watcher.core.model import Session, Status
 from watcher.stages.archive import archive
 from watcher.stages.bell import Bell
@@ -21,6 +21,9 @@ from watcher.stages.recover import carry_on
 PAUSES = (1.0, 300.0)  # seconds: the first and the longest wait after a transient fault
 LONGEST = 60.0  # seconds between two looks at the ledger, whatever it said was due
 BEGUN = (Status.BUILDING, Status.ARCHIVING, Status.MOVING, Status.DELETING)
+
+STAGED = ("prearchive", "state")  # what building writes to; archiving to all of them
+ALL = (*STAGED, "archive")
 
 Work = Callable[[Parts, str], object]
 
@@ -103,9 +106,10 @@ class Sessions:
         try:
             await self._thread(_held, self.parts, session, work)
             self._put_off.pop(session.id, None)
+            self.parts.failing.over(session.id, *(ALL if work is _archive else STAGED))
         except Stopped:
             self._put_off[session.id] = (now + LONGEST, LONGEST)
-        except (HeldError, StorageError, MissingPlaceError) as error:
+        except (HeldError, StorageError, MissingPlaceError, WorkerError) as error:
             self._postpone(session, error)
             if error.permanent:
                 await self._thread(fail, self.parts, session.id, error)
@@ -117,8 +121,11 @@ class Sessions:
         """Transient: tried again after a pause that doubles; said once by the store it concerns."""
         _, last = self._put_off.get(session.id, (0.0, 0.0))
         pause = min(max(PAUSES[0], 2 * last), PAUSES[1])
-        self._put_off[session.id] = (self.parts.clock.monotonic() + pause, pause)
+        now = self.parts.clock.monotonic()
+        self._put_off[session.id] = (now + pause, pause)
         if isinstance(error, StorageError):
+            self.parts.failing.met(session.id, error, now, pause)
+        if isinstance(error, StorageError | WorkerError):
             self.parts.emit(
                 "session.status",
                 **self.parts.said(session, before=session.status.value, after="postponed"),

@@ -27,6 +27,7 @@ from watcher.core.plan import Merge, Same
 from watcher.dicom import catalog
 from watcher.dicom.excerpt import Excerpt, excerpt
 from watcher.io import files
+from watcher.stages.doubt import settled
 from watcher.stages.entries import completed, entries_of, reread
 from watcher.stages.parts import Parts
 from watcher.stages.session_xml import check_new, parsed
@@ -66,7 +67,8 @@ class Shelf:
             if shelf.xml is None:
                 check_new(parts, session, shelf.folder)
             else:
-                shelf.archived = shelf._filled(parsed(shelf.xml, session), scans)
+                found = shelf._filled(parsed(shelf.xml, session), scans)
+                shelf.archived = settled(shelf.folder, found, shelf.listed)
         return shelf
 
     # -- reading ------------------------------------------------------------------------------

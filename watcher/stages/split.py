@@ -224,7 +224,7 @@ def _fill(parts: Parts, session: Session, share: Share) -> None:
     for source, target in ways:
         parts.check_stop()
         files.make_folder(os.path.dirname(target))
-        if files.print_of(target) is None and files.print_of(source) is not None:
+        if files.placed(target) is None and files.print_of(source) is not None:
             files.transfer(source, target)
     files.sync_folders([target for _, target in ways])
     parts.receiving.hand_over(session.id, share.session.id, share.places)

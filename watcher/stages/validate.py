@@ -14,8 +14,8 @@ from watcher.core.model import Archived, Finding, Instance, Scan, Session
 from watcher.core.scans import arrange
 from watcher.dicom import document, schema
 from watcher.io import files
-from watcher.io.reader import compared
 from watcher.stages import inventory
+from watcher.stages.comparing import Pair, compare_all
 from watcher.stages.documents import Documents, documents_of
 from watcher.stages.expected import listed, stuck
 from watcher.stages.parts import Parts
@@ -150,16 +150,18 @@ def _merge(
 def _compared(
     parts: Parts, shelf: Shelf, session: Session, scans: Sequence[Scan]
 ) -> dict[str, Comparison]:
-    """How files with the same UIDs and other digests compare, by the newcomer's place."""
+    """How files with the same UIDs and other digests compare, by the newcomer's place.
+
+    A newcomer that is a twin and a suspect too is compared with the archived file.
+    """
     folder = parts.storage.folder(session)
-    answers: dict[str, Comparison] = {}
+    pairs: dict[str, Pair] = {}
     for twin in plan.twins(scans):
-        parts.check_stop()
         one, other = (os.path.join(folder, each.place.path) for each in (twin.first, twin.second))
-        readable = _is_whole(one, twin.first) and _is_whole(other, twin.second)
-        answers[twin.second.place.path] = _compare(one, other) if readable else Comparison()
+        if _is_whole(one, twin.first) and _is_whole(other, twin.second):
+            pairs[twin.second.place.path] = one, other
     for suspect in plan.suspects(scans, shelf.archived):
-        parts.check_stop()
+        pairs.pop(suspect.instance.place.path, None)
         archived = os.path.join(shelf.folder, suspect.path)
         if files.print_of(archived) is None:
             raise DocumentError(
@@ -167,19 +169,14 @@ def _compared(
                 hint="restore it from backup, then `watcher rebuild` this session",
             )
         path = os.path.join(folder, suspect.instance.place.path)
-        whole = _is_whole(path, suspect.instance)
-        answers[suspect.instance.place.path] = _compare(archived, path) if whole else Comparison()
-    return answers
+        if _is_whole(path, suspect.instance):
+            pairs[suspect.instance.place.path] = archived, path
+    return compare_all(parts, pairs)
 
 
 def _is_whole(path: str, instance: Instance) -> bool:
     """Whether a filed file can be read; one that can't is told by `unreadable-file`."""
     return files.is_readable(path, instance.size)
-
-
-def _compare(one: str, other: str) -> Comparison:
-    found = compared(one, other)
-    return Comparison(found.same, found.same_pixels, found.tags)
 
 
 def _documents(

@@ -29,6 +29,7 @@ from watcher.stages.inventory import (
     archived_labels,
     archived_projects,
     half_done,
+    links,
     listings,
     merging,
     session_document,
@@ -125,14 +126,25 @@ class _Look:
     def run(self) -> Checked:
         self.half = half_done(self.parts, self.project, self.label)
         self.merging = bool(merging(self.parts, self.project, self.label))
+        self.linked = links(self.base)
         document = session_document(self.base)
         if document.data is not None or not self.merging:  # else it is only just being archived
             self._document(document)
             for listing in listings(self.base, document):
                 self._listing(listing, document)
             self._strangers()
-        flaws = tuple(flaw for flaw in self.flaws if not self._under_way(flaw))
+        here = (f for f in self.flaws if not self._under_way(f) and not self._behind(f.path))
+        flaws = (*self._links(), *here)
         return Checked(self.project, self.label, self.files, self.bytes, flaws)
+
+    def _links(self) -> list[Flaw]:
+        """One for each link that has a folder's place: nothing behind it is followed."""
+        text = "a symbolic link in the place of a folder: nothing behind it is looked at"
+        return [Flaw(path or self.label, "unreadable", text) for path in self.linked]
+
+    def _behind(self, path: str) -> bool:
+        links = (not link or path.startswith(f"{link}/") for link in self.linked)
+        return path != self.xml and any(links)
 
     def _note(self, path: str, code: Code, text: str) -> None:
         self.flaws.append(Flaw(path, code, text))

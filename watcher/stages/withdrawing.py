@@ -17,6 +17,7 @@ from watcher.io import files
 from watcher.io.lease import session_key
 from watcher.stages import carrying
 from watcher.stages import promise as promises
+from watcher.stages.leaving import describe_left
 from watcher.stages.parts import Parts
 from watcher.stages.promise import Promise, Retire
 
@@ -79,20 +80,40 @@ def take_back(parts: Parts, promise: Promise) -> None:
     here = set[str]().union(*listed.values())
     for carry in promise.carries:
         source, target = os.path.join(folder, carry.source), os.path.join(base, carry.target)
-        files.remove(files.temporary(target))
+        _drop_half(target)
         ours = files.same_inode(source, target) or _is_copy(source, target, carry.digest)
         if ours and carry.target not in here:
             files.remove(target)
     for retire in promise.retires:
         _finish_retiring(parts, promise, retire, listed)
     _take_back_asides(parts, promise)
+    describe_left(parts, promise)
     for swap in promise.swaps:
         files.remove(files.temporary(carrying.document_of(parts, promise, swap)))
     for path in _folders(promise):
         files.remove_empty(os.path.join(base, path))
     if promise.new and files.remove_empty(base):
         files.remove_empty(os.path.dirname(base))
+    _make_durable(parts, promise)
     files.remove(parts.storage.beside(promise.session, "plan.json"))
+
+
+def _make_durable(parts: Parts, promise: Promise) -> None:
+    """What is undone may lie on other disks than the plan, and is before the plan is gone."""
+    base = carrying.archived(parts, promise)
+    touched = [("archive", os.path.join(base, carry.target)) for carry in promise.carries]
+    touched += [("archive", os.path.join(base, each.path)) for each in promise.retires]
+    pairs = [(each.store, each.target) for each in promise.asides]
+    pairs += [("history", each.target) for each in promise.retires]
+    touched += [(store, os.path.join(parts.storage.path(store), path)) for store, path in pairs]
+    files.sync_folders([_left(parts.storage.require(store), path) for store, path in touched])
+
+
+def _left(store: str, path: str) -> str:
+    """The path, or the next one above it in the store whose folder is there still."""
+    while os.path.dirname(path) != store and not os.path.isdir(os.path.dirname(path)):
+        path = os.path.dirname(path)
+    return path
 
 
 def _listed(parts: Parts, promise: Promise) -> dict[str, set[str]]:
@@ -142,10 +163,15 @@ def _take_back_asides(parts: Parts, promise: Promise) -> None:
     pairs += [(os.path.join(base, each.path), "history", each.target) for each in promise.retires]
     for source, store, path in pairs:
         target = os.path.join(parts.storage.path(store), path)
-        files.remove(files.temporary(target))
+        _drop_half(target)
         if files.same_inode(source, target) or (store == "history" and _is_copy(source, target)):
             files.remove(target)
         carrying.prune(parts.storage.path(store), path)
+
+
+def _drop_half(target: str) -> None:
+    files.clear_half(target, files.temporary(target))
+    files.remove(files.temporary(target))
 
 
 def _is_copy(source: str, target: str, digest: str = "") -> bool:

@@ -1,0 +1,113 @@
+"""What the daemon does beside its stages: stores looked at, lines of commands said, a heartbeat."""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+
+import anyio
+
+from watcher.assembly import say_outbox
+from watcher.core.errors import LedgerError, StorageError
+from watcher.io.said import Outbox
+from watcher.io.service import notify
+from watcher.log import Log
+from watcher.stages.disk import EVERY, Disk
+from watcher.stages.hop import Hop
+from watcher.stages.intake import Intake
+from watcher.stages.parts import Parts
+
+TICK = 0.5  # seconds between two looks at the outbox
+
+
+@dataclass
+class Upkeep:
+    """Small regular steps, each of which may fail for now. `heartbeat` in seconds."""
+
+    parts: Parts
+    log: Log
+    disk: Disk
+    hop: Hop
+    heartbeat: float
+    notify_address: str | None = None
+    unwell: dict[str, tuple[float, str]] = field(default_factory=dict)
+    """Drops without hints: since when, and why."""
+
+    def health(self, drop: str, well: bool, why: str) -> None:  # noqa: FBT001  Observer's seam
+        """A drop's watch stands, or does not."""
+        key = f"watch/{drop}"
+        if well:
+            self.unwell.pop(drop, None)
+            self.parts.conditions.clear("drop.restored", key, drop=drop)
+        else:
+            self.unwell.setdefault(drop, (self.parts.clock.monotonic(), why))
+
+    def _tell_unwell(self) -> None:
+        """A watch that does not stand again by itself within a few seconds."""
+        for drop, (since, why) in self.unwell.copy().items():
+            if self.parts.clock.monotonic() - since >= EVERY:
+                now, key = self.parts.clock.now(), f"watch/{drop}"
+                self.parts.conditions.raise_("drop.degraded", key, now, drop=drop, text=why)
+
+    async def watch_disk(self, intakes: Mapping[str, Intake]) -> None:
+        """Look at the stores, and whether the drops answer; for ever."""
+        while True:
+            await anyio.sleep(EVERY)
+            await self.patiently(self.disk.check)
+            for intake in intakes.values():
+                await self.patiently(intake.looker.tell_silence)
+            await self.patiently(self._tell_unwell)
+
+    async def say(self) -> None:
+        """What commands left to be said, and what they raised or cleared; for ever."""
+        while True:
+            await anyio.sleep(TICK)
+            await self.hop(self.parts.ledger.check)
+            await self.say_outbox()
+            await self.patiently(self.parts.conditions.refresh)
+
+    async def say_outbox(self) -> None:
+        """What commands left to be said."""
+        await self.patiently(say_outbox, Outbox(self.parts.ledger), self.log)
+
+    async def patiently(self, step: Callable[..., object], *arguments: object) -> None:
+        """A step on the ledger that may fail for now: `disk` tells of it; done again next time."""
+        try:
+            await self.hop(step, *arguments)
+        except LedgerError:
+            raise
+        except StorageError as error:
+            self.met(step.__name__, error)
+        else:
+            self.parts.failing.over(step.__name__)
+
+    def met(self, step: str, error: StorageError) -> None:
+        """A step was refused: by the ledger, if the error does not say where."""
+        now = self.parts.clock.monotonic()
+        self.parts.failing.met(step, error, now, self.heartbeat, store="state")
+
+    async def beat(self, intakes: Mapping[str, Intake], native: Collection[str]) -> None:
+        """Say and keep that it is alive, for ever. `native`: the drops that are watched."""
+        while True:
+            self.parts.emit("daemon.heartbeat", **self._state(intakes, native))
+            now = str(self.parts.clock.now())
+            await self.patiently(self.parts.ledger.remember, "heartbeat", now)
+            notify("WATCHDOG=1", self.notify_address)
+            await anyio.sleep(self.heartbeat)
+
+    def _state(self, intakes: Mapping[str, Intake], native: Collection[str]) -> dict[str, object]:
+        now = self.parts.clock.monotonic()
+        waiting = [each.since for intake in intakes.values() for each in intake.waiting()]
+        return {
+            "counters": {
+                name: vars(intake.tally) | {"waiting": len(intake.settler)}
+                for name, intake in intakes.items()
+            },
+            "oldest_pending": round(now - min(waiting), 1) if waiting else 0,
+            "drops": {
+                name: {
+                    "watch": "native" if name in native else "poll",
+                    "available": intake.looker.available,
+                }
+                for name, intake in intakes.items()
+            },
+            "conditions": sorted(set(self.parts.conditions.open().values())),
+        }
