@@ -114,11 +114,11 @@ class World:
         return sorted(str(p.relative_to(self.drop)) for p in self.drop.rglob("*") if p.is_file())
 
     def prearchive(self):
-        """Files in the prearchive, but for the store's own."""
+        """Files in the prearchive, but for the program's own."""
         return sorted(
             str(p.relative_to(self.root / "prearchive"))
             for p in (self.root / "prearchive").rglob("*")
-            if p.is_file() and p.name != ".watcher-store"
+            if p.is_file() and not p.name.startswith(".watcher-")
         )
 
 

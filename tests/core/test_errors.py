@@ -24,6 +24,7 @@ CODES = {
     "AlreadyRunningError": 11,
     "StorageError": 1,
     "FullError": 1,
+    "LedgerError": 1,
     "OutsideError": 1,
     "SyncError": 1,
     "ClashError": 1,
@@ -36,6 +37,7 @@ PASSING = {  # trying again may help
     "AlreadyRunningError",
     "StorageError",
     "FullError",
+    "LedgerError",
     "SyncError",
     "WorkerError",
 }

@@ -3,6 +3,7 @@
 import os
 
 import pytest
+from anyio import to_thread
 from mortal import mortal
 
 from watcher.core.life import Event
@@ -121,7 +122,7 @@ async def test_sessions_that_wait_for_a_person_are_left(bench, stage):
 
 async def test_the_part_that_can_go_in_goes_by_itself(bench, stage):
     """A session in CONFLICT whose other scan can go in: once, and then it is left."""
-    session = bench.in_two_scans()
+    session = await to_thread.run_sync(bench.in_two_scans)
     await stage.round(idle=True)
     assert 1 == len(bench.parts.ledger.instances(session.id)) - 1
     found = bench.parts.ledger.session(session.id)

@@ -5,7 +5,7 @@ import os
 from dataclasses import replace
 
 import pytest
-from filed import SR
+from incoming import SC
 
 from watcher.core.errors import DocumentError, RefusedError, StorageError
 from watcher.core.life import Event
@@ -357,7 +357,7 @@ class TestCarryingOn:
     def test_secondary_files_stay_secondary(self, bench):
         """What is no image in a series of images has its own resource in the new session, too."""
         file_into(bench, (A, 1), (A, 2), (B, 3))
-        (owner,) = set(file_into(bench, (B, 4), sop_class=SR))
+        (owner,) = set(file_into(bench, (B, 4), sop_class=SC))
         (session, new) = split(bench.parts, build(bench.parts, owner, Event.IDLE).id, **PERSON)
         assert ["DICOM", "secondary"] == sorted(os.listdir(f"{bench.folder(new)}/SCANS/1"))
         assert (2, 2) == (len(held(bench, session)), len(held(bench, new)))
