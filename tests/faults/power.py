@@ -227,6 +227,11 @@ class Rig:
     def _stocked(self):
         return Path(self.base, "stock/drops/d").iterdir()
 
+    def _waiting(self):
+        """What lies in the drop under a name of its own; a draft is the sender's to finish."""
+        names = (p.name for p in Path(self.root, "drops").rglob("*") if p.is_file())
+        return [name for name in names if not name.startswith(".")]
+
     def instances(self, *stores):
         folders = (Path(self.root, "store", store) for store in stores)
         return [path for folder in folders for path in folder.rglob("*.dcm")]
@@ -257,7 +262,7 @@ class Rig:
             "doubled": sorted(digest for digest, count in times.items() if count > 1),
             "wrong": aftermath.wrong_entries(self.root) + aftermath.uncatalogued(self.root),
             "left": aftermath.leftovers(self.root) + self.instances("prearchive"),
-            "drop": sorted(aftermath.dropped(self.root)),
+            "drop": sorted(self._waiting()),
             "in hand": aftermath.ledger(self.root)["instances"],
             "unreadable": unreadable(self.root),
         }

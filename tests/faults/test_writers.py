@@ -396,7 +396,7 @@ TREE = str(Path(__file__).parents[2])
 MOMENTS = {
     "before it is read": "open store/prearchive",
     "before it is linked": "os.link store/prearchive",
-    "before its source is removed": "os.remove drops/linked/a/1",
+    "before its source is removed": "os.rename drops/linked/a/.watcher-leaving-",
 }
 
 

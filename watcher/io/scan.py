@@ -14,6 +14,7 @@ from typing import Final, Literal
 
 from watcher.core.errors import MissingPlaceError, storage_error
 from watcher.core.model import Fingerprint
+from watcher.io.aside import LEAVING
 from watcher.io.ignore import SIGN, Ignore
 
 __all__ = ["Ignore", "Kind", "Look", "Seen", "look", "prune", "stat"]
@@ -58,6 +59,7 @@ class Look:
     folders: list[bytes] = field(default_factory=list)  # looked into, parents before children
     failed: list[tuple[bytes, int]] = field(default_factory=list)  # directory, errno
     signs: list[bytes] = field(default_factory=list)  # the `.complete` files
+    aside: list[bytes] = field(default_factory=list)  # what a crash kept from being removed
 
     @property
     def complete(self) -> bool:
@@ -86,7 +88,8 @@ def look(
         for parts in starts:
             walk.start(top, parts)
         identity = (status.st_dev, status.st_ino)
-    return Look(identity, walk.found, walk.folders, list(walk.failed.items()), walk.signs)
+    failed = list(walk.failed.items())
+    return Look(identity, walk.found, walk.folders, failed, walk.signs, walk.aside)
 
 
 def stat(root: str, paths: Sequence[bytes]) -> list[Seen | int | None]:
@@ -150,6 +153,7 @@ class _Walk:
         self.found: list[Seen] = []
         self.folders: list[bytes] = []
         self.signs: list[bytes] = []
+        self.aside: list[bytes] = []
         self.failed: dict[bytes, int] = {}
 
     def start(self, top: int, parts: tuple[bytes, ...]) -> None:
@@ -215,8 +219,7 @@ class _Walk:
         try:
             folder = entry.is_dir(follow_symlinks=False)
             if self.ignore.skips(name, is_dir=folder, top=not path):
-                if name == SIGN and not folder:
-                    self.signs.append(_join(path, name))
+                self.note(name, path, folder=folder)
                 return False
             if folder:
                 return True
@@ -228,6 +231,13 @@ class _Walk:
         if kind is not None:
             self.found.append(Seen(_join(path, name), Fingerprint.of(status), kind))
         return kind is None  # it became a directory since it was listed
+
+    def note(self, name: str, path: bytes, *, folder: bool) -> None:
+        """Take down an ignored name that means something."""
+        if name == SIGN and not folder:
+            self.signs.append(_join(path, name))
+        elif name.startswith(LEAVING) and not folder:
+            self.aside.append(_join(path, name))
 
     def fail(self, path: bytes, error: OSError) -> None:
         """Note what could not be looked at; what vanished is not worth a note."""

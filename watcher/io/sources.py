@@ -3,14 +3,16 @@
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Final
 
 from watcher.core.errors import ClashError, storage_error
 from watcher.core.model import Fingerprint
-from watcher.io import files
+from watcher.io import aside, files
 from watcher.io.opening import FILE, NotTakenError, lease
+from watcher.io.scan import Ignore, Look, look
 
 FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 GONE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
@@ -64,15 +66,37 @@ def unlink_if(root: str, path: bytes, expected: Fingerprint) -> bool:
     """
     try:
         with parent_of(root, path) as (folder, name):
-            found = os.stat(name, dir_fd=folder, follow_symlinks=False)
-            if expected != Fingerprint.of(found):
-                return False
-            os.unlink(name, dir_fd=folder)
+            return aside.remove(folder, name, expected)
     except OSError as error:
         if error.errno in GONE:
             return False
         raise
-    return True
+
+
+def give_back(root: str, paths: Sequence[bytes]) -> list[tuple[bytes, int]]:
+    """Give files that a crash left aside their names again; the folders where it fails, and errno.
+
+    Those that are gone are gone.
+    """
+    failed: dict[bytes, int] = {}
+    for path in paths:
+        try:
+            with parent_of(root, path) as (folder, name):
+                aside.give_back(folder, name)
+        except OSError as error:
+            if error.errno not in GONE:
+                failed[os.path.dirname(path)] = error.errno or errno.EIO
+    return list(failed.items())
+
+
+def look_wholly(root: str, ignore: Ignore, beat: Callable[[], None]) -> Look:
+    """As `scan.look` at a whole drop; what a crash left aside has its name again before."""
+    found = look(root, ignore=ignore, beat=beat)
+    if not found.aside:
+        return found
+    failed = give_back(root, found.aside)
+    again = look(root, ignore=ignore, beat=beat)
+    return replace(again, failed=[*again.failed, *failed])
 
 
 def link_back(root: str, path: bytes, target: str) -> bool:
@@ -125,6 +149,7 @@ def make_own(path: str, digest: str = "") -> bool:
             os.close(folder)
         if digest and files.digest(temp) != digest:
             return False
+        files.guard(path)  # copying may take long
         os.rename(temp, path)
     except OSError as error:
         raise storage_error(error, "copying a placed file") from error

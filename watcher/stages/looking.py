@@ -12,6 +12,7 @@ from watcher.core.model import Fingerprint, RefusalCode
 from watcher.core.policy import Drop
 from watcher.core.settle import Settler
 from watcher.io.scan import Ignore, Look, Seen, look, prune, stat
+from watcher.io.sources import look_wholly
 from watcher.stages import reading
 from watcher.stages.bell import Bell
 from watcher.stages.hop import Hop
@@ -145,7 +146,7 @@ class Looker:
         self._hints.clear()
         try:
             found = await self._seen(
-                lambda: look(self.drop.path, ignore=self._ignore, beat=self.thread.beat)
+                lambda: look_wholly(self.drop.path, self._ignore, self.thread.beat)
             )
         except MissingPlaceError as error:
             self._unavailable(str(error))

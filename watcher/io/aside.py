@@ -1,0 +1,91 @@
+"""A dropped file's last moments: it is renamed aside, looked at once more, and only then removed.
+
+Between a look at a name and its removal somebody may rename another file to it, or write to it.
+What has our own name can't be replaced nor opened by the name its sender knows; who has it open
+still holds back our lease. What turns out to be another file gets its name back. A crash between
+the two leaves the file aside: a look finds it, and gives it back.
+"""
+
+import os
+from collections.abc import Iterator
+from typing import Final
+
+from watcher.core.model import Fingerprint
+from watcher.io.halves import NAME_LENGTH, NO_LINKS
+from watcher.io.opening import FILE, NotTakenError, lease
+
+LEAVING: Final = ".watcher-leaving-"
+_MARK: Final = 4  # random bytes: whatever a crash left is never replaced
+
+
+def remove(folder: int, name: bytes, expected: Fingerprint) -> bool:
+    """Remove a file of an open folder if it has this content still; whether it was. OSError passes.
+
+    A name too long to be put aside is removed as it is.
+    """
+    if expected != Fingerprint.of(os.stat(name, dir_fd=folder, follow_symlinks=False)):
+        return False
+    aside = os.fsencode(f"{LEAVING}{os.urandom(_MARK).hex()}.") + name
+    if len(aside) > NAME_LENGTH:
+        os.unlink(name, dir_fd=folder)
+        return True
+    os.rename(name, aside, src_dir_fd=folder, dst_dir_fd=folder)
+    if not _is_that(folder, aside, expected):
+        _return(folder, aside, name)
+        return False
+    os.unlink(aside, dir_fd=folder)
+    return True
+
+
+def give_back(folder: int, aside: bytes) -> None:
+    """Give what a crash left aside its name again, or one beside it. OSError passes."""
+    _, _, name = aside.partition(b".")[2].partition(b".")
+    _return(folder, aside, name)
+
+
+def _is_that(folder: int, name: bytes, expected: Fingerprint) -> bool:
+    """Whether it has the content expected, and nobody has it open for writing."""
+    try:
+        file = os.open(name, FILE, dir_fd=folder)
+    except OSError:  # a link or what may not be opened: not what was read, its name comes back
+        return False
+    try:
+        lease(file, "try")
+        return Fingerprint.of(os.fstat(file)).same_content(expected)
+    except NotTakenError:
+        return False
+    finally:
+        os.close(file)
+
+
+def _return(folder: int, aside: bytes, name: bytes) -> None:
+    for free in _names(name):
+        try:
+            os.link(aside, free, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            if error.errno not in NO_LINKS:
+                raise
+            if _is_taken(folder, free):
+                continue
+            os.rename(aside, free, src_dir_fd=folder, dst_dir_fd=folder)
+            return
+        os.unlink(aside, dir_fd=folder)
+        return
+
+
+def _names(name: bytes) -> Iterator[bytes]:
+    yield name
+    number = 1
+    while True:
+        yield b"%b-%d" % (name, number)
+        number += 1
+
+
+def _is_taken(folder: int, name: bytes) -> bool:
+    try:
+        os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
