@@ -6,16 +6,22 @@ still holds back our lease. What turns out to be another file gets its name back
 the two leaves the file aside: a look finds it, and gives it back.
 """
 
+import ctypes
+import errno
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Final
 
 from watcher.core.model import Fingerprint
-from watcher.io.halves import NAME_LENGTH, NO_LINKS
+from watcher.io.halves import NAME_LENGTH
 from watcher.io.opening import FILE, NotTakenError, lease
 
 LEAVING: Final = ".watcher-leaving-"
 _MARK: Final = 4  # random bytes: whatever a crash left is never replaced
+_NOREPLACE: Final = 1  # renameat2(2); Python 3.11 has no call of its own for it
+_UNKNOWN: Final = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
+_renameat2: Final = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
 
 
 def remove(folder: int, name: bytes, expected: Fingerprint) -> bool:
@@ -30,11 +36,15 @@ def remove(folder: int, name: bytes, expected: Fingerprint) -> bool:
         os.unlink(name, dir_fd=folder)
         return True
     os.rename(name, aside, src_dir_fd=folder, dst_dir_fd=folder)
-    if not _is_that(folder, aside, expected):
+    try:
+        if _is_that(folder, aside, expected):
+            os.unlink(aside, dir_fd=folder)
+            return True
+    except OSError:
         _return(folder, aside, name)
-        return False
-    os.unlink(aside, dir_fd=folder)
-    return True
+        raise
+    _return(folder, aside, name)
+    return False
 
 
 def give_back(folder: int, aside: bytes) -> None:
@@ -61,18 +71,28 @@ def _is_that(folder: int, name: bytes, expected: Fingerprint) -> bool:
 def _return(folder: int, aside: bytes, name: bytes) -> None:
     for free in _names(name):
         try:
-            os.link(aside, free, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+            _rename(folder, aside, free)
         except FileExistsError:
             continue
-        except OSError as error:
-            if error.errno not in NO_LINKS:
-                raise
-            if _is_taken(folder, free):
-                continue
-            os.rename(aside, free, src_dir_fd=folder, dst_dir_fd=folder)
-            return
-        os.unlink(aside, dir_fd=folder)
         return
+
+
+def _rename(folder: int, old: bytes, new: bytes) -> None:
+    """Rename within a folder; FileExistsError where the name is taken.
+
+    On file systems that know no RENAME_NOREPLACE, as NFS, somebody may take it in between. A link
+    would not do: where nothing can be removed it would leave another name at every try.
+    """
+    if _renameat2 is not None:
+        if _renameat2(folder, old, folder, new, _NOREPLACE) == 0:
+            return
+        number = ctypes.get_errno()
+        if number not in _UNKNOWN:
+            raise OSError(number, os.strerror(number))
+    with suppress(FileNotFoundError):
+        os.stat(new, dir_fd=folder, follow_symlinks=False)
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+    os.rename(old, new, src_dir_fd=folder, dst_dir_fd=folder)
 
 
 def _names(name: bytes) -> Iterator[bytes]:
@@ -81,11 +101,3 @@ def _names(name: bytes) -> Iterator[bytes]:
     while True:
         yield b"%b-%d" % (name, number)
         number += 1
-
-
-def _is_taken(folder: int, name: bytes) -> bool:
-    try:
-        os.stat(name, dir_fd=folder, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    return True

@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Final
 
 from watcher.core.model import Refusal, RefusalCode
+from watcher.io.remote import is_remote
 
 __all__ = ["NotTakenError", "lease", "open_regular", "read_at"]
 
@@ -103,18 +104,26 @@ def lease(file: int, policy: str) -> None:
 
     policy: `require` refuses where no lease can be had (not the owner, not on this file system),
     `try` then relies on the quiet time, `skip` does not ask. Raises NotTakenError (busy, unleased).
+    A network file system is not asked: NFS 4.2 says that every file has a writer (measured), and
+    none knows of those on other hosts.
     """
     if policy == "skip":
         return
+    number = errno.EOPNOTSUPP if is_remote(file) else _asked(file)
+    if number == errno.EAGAIN:
+        refusal = Refusal(RefusalCode.BUSY, "Somebody still has it open for writing.")
+        raise NotTakenError(refusal)
+    if number and policy == "require":
+        raise NotTakenError(Refusal(RefusalCode.UNLEASED, "No lease can be had on it."))
+
+
+def _asked(file: int) -> int:
+    """The errno of a read lease; 0: it was granted, and given back."""
     try:
         # A writer who comes now breaks the lease: by a signal that does nothing, not by SIGIO.
         fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)
         fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
         fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
     except OSError as error:
-        if error.errno == errno.EAGAIN:
-            refusal = Refusal(RefusalCode.BUSY, "Somebody still has it open for writing.")
-            raise NotTakenError(refusal) from error
-        if policy == "require":
-            refusal = Refusal(RefusalCode.UNLEASED, "No lease can be had on it.")
-            raise NotTakenError(refusal) from error
+        return error.errno or errno.EIO
+    return 0
