@@ -9,14 +9,14 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import TextIO
+from typing import NoReturn, TextIO
 
 import anyio
 from anyio.abc import TaskGroup
 
 from watcher import __version__
 from watcher.assembly import open_ledger, open_log, parts_of, prepare_storage, sign_run
-from watcher.core.errors import LedgerError, damaged
+from watcher.core.errors import AlreadyRunningError, LedgerError, damaged
 from watcher.core.model import Status
 from watcher.core.policy import Drop
 from watcher.io.ledger import PREARCHIVED, Ledger
@@ -126,7 +126,10 @@ class Daemon:
         self._left: dict[str, object] = {}  # what a drain leaves open
 
     async def main(self, once: bool) -> int:  # noqa: FBT001  anyio.run passes by position
-        """The whole run, in its order. LedgerError where the ledger failed meanwhile."""
+        """The whole run, in its order. LedgerError where the ledger failed meanwhile.
+
+        AlreadyRunningError where another host has taken a store over.
+        """
         signal.signal(signal.SIGIO, signal.SIG_IGN)
         self.parts.emit(
             "daemon.started",
@@ -137,14 +140,20 @@ class Daemon:
             drops=[drop.name for drop in self.settings.drops],
         )
         failed: list[Exception] = []
+        taken: list[AlreadyRunningError] = []
         try:
             async with anyio.create_task_group() as tasks:
                 await tasks.start(self._signals, tasks)
+                tasks.start_soon(self._upkeep.keep_stores)
                 async with Workers.open(count=2) as workers:
                     await self._work(workers, once=once)
                 tasks.cancel_scope.cancel()
         except* LedgerError as errors:
             failed.extend(errors.exceptions)
+        except* AlreadyRunningError as errors:
+            taken.append(_first(errors))
+        if taken:
+            self._leave(taken[0])
         if failed and self._signal is None:
             raise damaged("it failed while it was used") from failed[0]
         reason = self._signal.name if self._signal else "drained"
@@ -155,6 +164,12 @@ class Daemon:
             self._force.cancel()
         self.parts.emit("daemon.stopped", reason=reason, seconds=seconds, **self._left)
         return self._code if self._signal is None else _code_of(self._signal)
+
+    def _leave(self, taken: AlreadyRunningError) -> NoReturn:
+        seconds = round(self.parts.clock.monotonic() - self._began, 3)
+        said = {"reason": "taken over", "error": taken, "seconds": seconds}
+        self.parts.emit("daemon.stopped", level="error", **said)
+        raise taken
 
     async def _work(self, workers: Workers, *, once: bool) -> None:
         owed = partial(self._pay, workers)
@@ -291,6 +306,11 @@ async def _renew(intake: Intake, observer: Observer) -> None:
     while True:
         await intake.looker.replaced.wait(None)
         observer.restart()
+
+
+def _first(errors: ExceptionGroup[AlreadyRunningError]) -> AlreadyRunningError:
+    found = errors.exceptions[0]
+    return _first(found) if isinstance(found, ExceptionGroup) else found
 
 
 def _code_of(number: signal.Signals) -> int:

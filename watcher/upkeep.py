@@ -9,6 +9,7 @@ from watcher.assembly import say_outbox
 from watcher.core.errors import LedgerError, StorageError
 from watcher.io.said import Outbox
 from watcher.io.service import notify
+from watcher.io.tenure import EXPIRY, RENEWALS
 from watcher.log import Log
 from watcher.stages.disk import EVERY, Disk
 from watcher.stages.hop import Hop
@@ -55,6 +56,18 @@ class Upkeep:
             for intake in intakes.values():
                 await self.patiently(intake.looker.tell_silence)
             await self.patiently(self._tell_unwell)
+
+    async def keep_stores(self) -> None:
+        """Tell other hosts that the stores are ours, for ever.
+
+        AlreadyRunningError once another has taken one over.
+        """
+        tenures = self.parts.storage.tenures
+        while True:
+            await self.patiently(tenures.renew)
+            for text in tenures.taken_over():
+                self.parts.emit("daemon.recovered", count=1, outcome="taken over", text=text)
+            await anyio.sleep(EXPIRY / RENEWALS)
 
     async def say(self) -> None:
         """What commands left to be said, and what they raised or cleared; for ever."""

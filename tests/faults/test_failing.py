@@ -21,6 +21,7 @@ from world import World, md5
 pytestmark = [pytest.mark.faults, pytest.mark.campaign, pytest.mark.timeout(600)]
 DEADLINE = 180.0
 END = 15.0  # seconds: five are promised for a program that hangs, the rest is for a busy machine
+SENDER = 65534  # a user's number: what others own is copied, never linked
 IDLE = 0.5  # of a processor, for a program that waits for a disk
 PAIRS = {
     "drop.unavailable": "drop.available",
@@ -111,8 +112,8 @@ class Ward:
     def __exit__(self, *how):
         self.faulty.__exit__(*how)
 
-    def send(self, label, drop, *, dicom=True, **more):
-        """One file for a session, in a folder of its name, whole at once."""
+    def send(self, label, drop, *, dicom=True, owner=-1, **more):
+        """One file for a session, in a folder of its name, whole at once; of another `owner`."""
         number = len(self.sent) + 1
         made = self.world.base / "made" / f"{number}"
         made.parent.mkdir(exist_ok=True)
@@ -127,6 +128,7 @@ class Ward:
         part = drop / label / f".{number}.part"
         part.parent.mkdir(exist_ok=True)
         part.write_bytes(made.read_bytes())
+        os.chown(part, owner, -1)
         os.rename(part, part.with_name(f"{number}"))
 
     def kept(self, store):
@@ -385,6 +387,38 @@ class TestHangs:
             assert [] == [e for e in daemon.events if e["event"] == "file.quarantined"]
             check_once_each(daemon)
         ward.judge(row(f"hanging share: {op}", "FUSE, until released"))
+
+    def test_a_source_that_can_not_be_removed_now_stops_nobody(self, ward, row):
+        """The share dies between the copying of a file and its removal: filed, and it goes later.
+
+        The drop is said not to be there, as for a look that hangs.
+        """
+        with ward.world.daemon() as daemon:
+            ward.faulty.hang("unlink", "^share/")
+            ward.send("HANG", ward.share, owner=SENDER)
+            wait_until(lambda: ward.faulty.seen("unlink", path="^share/"))
+            daemon.wait_for("file.filed", drop="share")
+            ward.goes_on()
+            daemon.wait_for("drop.unavailable", timeout=DEADLINE, drop="share")
+            ward.faulty.rules()
+            wait_until(lambda: ward.here("HANG"))
+            daemon.wait_for("drop.available", timeout=DEADLINE, drop="share")
+            check_said(daemon)
+        ward.judge(row("hanging share: unlink", "FUSE, until released"))
+
+    def test_a_drop_that_hangs_before_the_start(self, ward, row):
+        """The start waits for none: the others are archived, and it is when it answers."""
+        assert 0 == ward.world.once()[0]  # makes the stores: a hang in a folder holds that too
+        ward.faulty.hang("stat", "^share")
+        ward.send("HANG", ward.share)
+        with ward.world.daemon() as daemon:
+            ward.goes_on()
+            daemon.wait_for("drop.unavailable", timeout=DEADLINE, drop="share")
+            ward.faulty.rules()
+            daemon.wait_for("drop.available", timeout=DEADLINE, drop="share")
+            wait_until(lambda: ward.here("HANG"))
+            check_said(daemon)
+        ward.judge(row("hanging share: stat", "FUSE, from before the start"))
 
     @pytest.mark.parametrize("op", ["readdir", "read"])
     def test_sigterm_ends_it_all_the_same(self, op, ward, row):

@@ -12,6 +12,7 @@ from world import md5
 
 pytestmark = pytest.mark.faults
 SOURCE = "drops/linked/a/1"
+ASIDE = f"{os.path.dirname(SOURCE)}/.watcher-leaving-"  # what it is called just before
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,7 @@ def killed_before_the_source_goes(root, driver):
     """Filed, and the source lies there still: one inode, two names."""
     config = scenes.furnish(root, linked='project = "AUTO"')
     scenes.put(root, "linked", "a/1", sop=1)
-    answer = driver(config=config, do="run", match=f"os.remove {SOURCE}")
+    answer = driver(config=config, do="run", match=f"os.rename {ASIDE}")
     assert -9 == answer["code"]
     assert linked(root) is not None
     return config

@@ -13,11 +13,13 @@ from watcher.io.mounts import (
     bare_point,
     free,
     is_network,
+    may_hang,
     mount_of,
     mounted_at,
     named_points,
     parse,
     read_mounts,
+    resolved,
 )
 
 HOST = r"""
@@ -140,6 +142,34 @@ def test_an_overlay_as_root_hides_its_branches():
 def test_this_machine_has_a_table():
     """The real table is read, and /proc lies on proc."""
     assert mount_of("/proc/self", read_mounts()).type == "proc"
+
+
+class TestResolved:
+    """Links are followed, and no share is asked."""
+
+    def test_as_the_system_does(self, tmp_path):
+        """Relative and absolute links, `..` behind a link, what is not there: as realpath(3)."""
+        (tmp_path / "a/b").mkdir(parents=True)
+        (tmp_path / "near").symlink_to("a/b")
+        (tmp_path / "far").symlink_to(tmp_path / "near")
+        (tmp_path / "round").symlink_to("round")
+        for path in ("a/b", "near", "far/x/y", "far/../z", "./a//b/", "nothing/x"):
+            given = f"{tmp_path}/{path}"
+            assert os.path.realpath(given) == resolved(given, read_mounts())
+        assert f"{tmp_path}/round" == resolved(f"{tmp_path}/round", read_mounts())
+
+    @pytest.mark.parametrize("kind", ["nfs4", "autofs"])
+    def test_what_may_hang_is_taken_as_written(self, tmp_path, kind):
+        """A link beyond the mount point is not even looked at; one that leads there is."""
+        (tmp_path / "share").mkdir()
+        (tmp_path / "share/link").symlink_to("/etc")
+        (tmp_path / "drop").symlink_to("share/link/in")
+        line = f"99 27 0:99 / {tmp_path}/share rw - {kind} nas:/x rw\n"
+        root = "27 1 254:0 / / rw - ext4 /dev/vda rw\n"
+        known, inside = parse(root + line), f"{tmp_path}/share/link/in"
+        assert inside == resolved(f"{tmp_path}/drop", known)
+        assert may_hang(mount_of(inside, known), known)
+        assert "/etc/in" == resolved(inside, parse(root))
 
 
 def test_a_machine_without_the_table_says_so(tmp_path):

@@ -84,13 +84,14 @@ def test_set_aside(registry):
     assert [replace(ASIDE, id="a0"), replace(ASIDE, files=2)] == registry.aside()
 
 
-def test_supersede(registry):
-    """An entry is closed once its SOP instance has been filed; those without a UID stay open."""
+def test_waiting_for(registry):
+    """The open entries of these SOP instances, until they are closed; none without a UID."""
     other = replace(ASIDE, id="a2", sop="9.9")
     for each in (ASIDE, other, replace(ASIDE, id="a3", sop="")):
         registry.set_aside(each)
-    assert registry.supersede(["1.2.3.4", "", "5.5"]) == ["a1"]
-    assert registry.supersede(["1.2.3.4"]) == []
-    assert registry.supersede([]) == []
+    assert ["a1"] == registry.waiting_for(["1.2.3.4", "", "5.5"])
+    registry.close("a1")
+    assert [] == registry.waiting_for(["1.2.3.4"])
+    assert [] == registry.waiting_for([])
     assert [each.id for each in registry.aside()] == ["a2", "a3"]
     assert [each.open for each in registry.aside(only_open=False)] == [False, True, True]

@@ -32,6 +32,7 @@ from watcher.stages.filing import Filer
 from watcher.stages.hop import Hop
 from watcher.stages.intake import Intake
 from watcher.stages.looking import Speed
+from watcher.stages.outcomes import remove_copied
 from watcher.stages.parts import Parts
 from watcher.stages.rebuild import build
 
@@ -94,7 +95,17 @@ class Bench:
         """File these files of the drop as one batch; gives their outcomes."""
         drop = drop or self.drop
         batch = [self.incoming(name, drop=drop, copy=copy) for name in names]
-        return Filer(self.parts).file(drop, batch)
+        return self.file_all(batch, drop)
+
+    def file_all(self, batch, drop=None):
+        """File a batch, and remove the sources of what was copied, as the intake does."""
+        drop = drop or self.drop
+        outcomes = Filer(self.parts).file(drop, batch)
+        gone = set(remove_copied(self.parts, drop, outcomes, lambda: None))
+        return [
+            replace(one, remains=None) if one.incoming.candidate.path in gone else one
+            for one in outcomes
+        ]
 
     def filed(self, *numbers, project="P1", **values):
         """Instances of one series, dropped and filed; gives their session."""

@@ -14,7 +14,8 @@ from watcher.core.errors import MissingPlaceError, StorageError
 from watcher.core.life import Event
 from watcher.core.model import Status
 from watcher.io import files
-from watcher.stages.filing import Filer, Result
+from watcher.stages.filing import Filer
+from watcher.stages.outcomes import Result
 from watcher.stages.parting import remove_source
 from watcher.stages.rebuild import build
 
@@ -200,7 +201,7 @@ class TestInTheWay:
                 file.write(b"stray")
             os.chmod(place, 0o600 if make == "file" else 0)
         with mortal():
-            (outcome,) = Filer(bench.parts).file(bench.drop, [incoming])
+            (outcome,) = bench.file_all([incoming])
         assert (Result.FILED, True) == (outcome.result, os.path.lexists(place))
         assert [] == os.listdir(bench.drop.path)
         digest = incoming.examined.digest

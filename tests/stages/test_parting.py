@@ -9,7 +9,8 @@ from watcher.core import names
 from watcher.core.errors import StorageError
 from watcher.core.find import Fate
 from watcher.io import files, sources
-from watcher.stages.filing import Filer, Result
+from watcher.stages.filing import Filer
+from watcher.stages.outcomes import Result
 from watcher.stages.parting import Parted, part
 from watcher.stages.placing import ChangedError, put
 

@@ -1,18 +1,23 @@
 """Refused files: moved aside whole, with the reason beside them, once."""
 
+import contextlib
+import itertools
 import json
 import os
 from dataclasses import replace
 
 import pytest
 from makers import CT, MR
+from sqlalchemy import event
 
 from watcher.core.errors import MissingPlaceError, StorageError
 from watcher.core.model import Refusal, RefusalCode
 from watcher.io import files, tables
 from watcher.stages import requeue
 from watcher.stages.archive import archive
+from watcher.stages.hop import Hop
 from watcher.stages.quarantine import put_aside, supersede
+from watcher.stages.recover import recover
 
 MISSING = Refusal(RefusalCode.MISSING_UID, "It has no study.", "mend it", sop="1.2.9")
 TEXT = Refusal(RefusalCode.NOT_DICOM, "It is no DICOM file.")
@@ -29,6 +34,23 @@ def drop(bench, name, content=b"x"):
 def aside(bench, name, refusal, content=b"x", **changes):
     candidate = drop(bench, name, content)
     return put_aside(bench.parts, replace(bench.drop, **changes), candidate, refusal)
+
+
+@contextlib.contextmanager
+def dying_at(ledger, number):
+    """The work is cut off before the `number`-th commit of the ledger, where it comes to that."""
+    left = itertools.count(number, -1)
+
+    def die(_connection):
+        if next(left) == 1:
+            raise KeyboardInterrupt
+
+    event.listen(ledger.engine, "commit", die)
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            yield
+    finally:
+        event.remove(ledger.engine, "commit", die)
 
 
 def entries(bench):
@@ -156,6 +178,23 @@ class TestSettling:
         assert [True] == [entry.open for entry in entries(bench)]
         supersede(bench.parts, ["1.2.9"])
         assert [False] == [entry.open for entry in entries(bench)]
+        assert ["superseded"] == [each["outcome"] for each in bench.events("quarantine.settled")]
+
+    @pytest.mark.parametrize("at", [1, 2, 3])
+    async def test_what_a_crash_left_of_it_is_done_at_the_next_start(self, bench, at):
+        """Cut off before the first or second commit, or not at all: the entry is closed and the
+        condition cleared, said once; an entry of an instance that was filed before it stays open.
+        """
+        bench.filed(8, study="1.2")
+        aside(bench, "early", replace(MISSING, sop="1.2.9.8"))
+        aside(bench, "a", replace(MISSING, sop="1.2.9.1"))
+        bench.filed(1, study="1.2")
+        with dying_at(bench.parts.ledger, at):
+            supersede(bench.parts, ["1.2.9.1"])
+        await recover(bench.parts, None, Hop(1))
+        still = [entry for entry in entries(bench) if entry.open]
+        assert ["1.2.9.8"] == [entry.sop for entry in still]
+        assert [f"quarantine/{still[0].id}"] == list(bench.parts.conditions.open())
         assert ["superseded"] == [each["outcome"] for each in bench.events("quarantine.settled")]
 
     def test_another_class_of_an_archived_instance_goes_aside(self, bench):

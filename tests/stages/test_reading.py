@@ -9,7 +9,7 @@ import pytest
 from watcher.core.errors import StorageError
 from watcher.core.model import Fingerprint, Refusal, RefusalCode
 from watcher.stages import reading
-from watcher.stages.filing import Outcome, Result
+from watcher.stages.outcomes import Outcome, Result
 
 
 @pytest.fixture

@@ -30,6 +30,13 @@ async def started(bench):
     await recover(bench.parts, examine, Hop(1))
 
 
+def lose(ledger):
+    """All that the ledger knew."""
+    with ledger.write() as tx:
+        for table in reversed(tables.metadata.sorted_tables):
+            tx.execute(table.delete())
+
+
 def status(bench, session):
     return bench.parts.ledger.session(session.id).status
 
@@ -205,9 +212,7 @@ class TestBindings:
         bench.archived(1)
         session = bench.built(2, study="1.2.4")
         archive_now(bench.parts, session.id, force=True, who="anna", reason="one examination")
-        with bench.parts.ledger.write() as tx:
-            for table in reversed(tables.metadata.sorted_tables):
-                tx.execute(table.delete())
+        lose(bench.parts.ledger)
         await started(bench)
         assert Status.ARCHIVED is bench.archived(3, study="1.2.4").status
         assert "decision" == bench.events("file.filed")[-1]["by"]
@@ -243,6 +248,28 @@ class TestReidentify:
         bench.built(1, study="1.2.4")
         assert 0 == self.again(bench, project=None)
         assert 0 == self.again(bench, drops={})
+
+    @pytest.mark.parametrize(
+        ("description", "changes", "project"),
+        [
+            ("", {"project": "P1"}, "P1"),
+            ("LATER", {}, "LATER"),
+            ("LATER", {"layout": ("{project}",)}, None),
+        ],
+    )
+    async def test_after_a_lost_ledger_the_record_names_the_drop(
+        self, bench, description, changes, project
+    ):
+        """What only the ledger knew of the files is gone: the drop is one the session's record
+        names, but not where a folder, which nobody knows any more, would name the project.
+        """
+        session = bench.built(1, project=None, description=description)
+        lose(bench.parts.ledger)
+        await started(bench)
+        parts = replace(bench.parts, projects=Projects({"LATER": Project("LATER")}))
+        drops = {"mri": replace(bench.drop, **{"project": None, **changes})}
+        assert int(project is not None) == reidentify(parts, drops, Identify())
+        assert project == parts.ledger.session(session.id).project
 
     def test_a_held_session_waits_for_the_next_start(self, bench):
         """Somebody is at work on it: it is left as it is."""

@@ -125,7 +125,7 @@ class TestRequeueing:
     def test_a_settled_one_whose_files_are_there_goes_back_too(self, bench):
         """Superseded by another file: a person may want it all the same; once gone, refused."""
         entry = aside(bench, "a")
-        bench.parts.registry.supersede(["1.2.9"])
+        bench.parts.registry.close(entry.id)
         requeue(bench, entry)
         with pytest.raises(RefusedError, match="are gone"):
             requeue(bench, entry)
@@ -247,7 +247,7 @@ class TestIndexing:
     def test_what_is_known_stays_as_it_is(self, bench):
         """A superseded entry is not opened again."""
         entry = aside(bench, "a")
-        bench.parts.registry.supersede(["1.2.9"])
+        bench.parts.registry.close(entry.id)
         assert 0 == acts.index(bench.parts)
         assert not bench.parts.registry.entry(entry.id).open
 

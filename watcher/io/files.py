@@ -18,6 +18,7 @@ from watcher.io.reaching import (
     check_store,
     check_way,
     digest,
+    guard,
     is_readable,
     may_be_file,
     names_in,
@@ -34,6 +35,7 @@ __all__ = [
     "append_once",
     "clear_half",
     "digest",
+    "guard",
     "is_readable",
     "make_folder",
     "make_store",
@@ -215,6 +217,7 @@ def swap(path: str, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
+        guard(path)  # writing may take long
         os.rename(temp, path)
     except OSError as error:
         raise storage_error(error, "writing a document", path) from error

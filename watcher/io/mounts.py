@@ -16,6 +16,8 @@ from watcher.core.errors import MissingPlaceError, storage_error
 TABLE = "/proc/self/mountinfo"
 FSTAB: Final = "/etc/fstab"
 UNITS: Final = "/etc/systemd/system"
+AUTOFS: Final = "autofs"
+LINKS: Final = 40  # in one path, as path_resolution(7)
 
 NETWORK: Final = frozenset(
     {
@@ -85,6 +87,40 @@ def mount_of(path: str, mounts: Sequence[Mount]) -> Mount:
     if found is None:
         raise MissingPlaceError("the table of mounts has no root")
     return found
+
+
+def resolved(path: str, mounts: Sequence[Mount]) -> str:
+    """An absolute path with its links resolved, but for those on file systems that may not answer.
+
+    What lies on a network's, or where one comes when it is asked for (autofs), is taken as it is
+    written: nothing is asked of those, so that a dead one can't hold whoever wants to know.
+    """
+    here, rest, links = "/", path.split("/")[::-1], 0
+    while rest:
+        place = os.path.normpath(os.path.join(here, rest.pop()))
+        if may_hang(mount_of(place, mounts), mounts):
+            return os.path.normpath(os.path.join(place, *rest[::-1]))
+        target = _link(place) if links < LINKS else ""
+        if target:
+            links += 1
+            rest += target.split("/")[::-1]
+            here = "/" if target.startswith("/") else here
+        else:
+            here = place
+    return here
+
+
+def may_hang(mount: Mount, mounts: Sequence[Mount] = ()) -> bool:
+    """Whether a file system answers only while another machine, or a program, does."""
+    return is_network(mount, mounts) or mount.type == AUTOFS
+
+
+def _link(path: str) -> str:
+    """Where a link leads; empty for anything else, and where nothing is."""
+    try:
+        return os.readlink(path)
+    except OSError:
+        return ""
 
 
 def named_points(fstab: str = FSTAB, units: str = UNITS) -> tuple[str, ...]:

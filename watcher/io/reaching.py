@@ -10,7 +10,7 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BufferedReader
 from typing import Final
@@ -20,6 +20,10 @@ from watcher.core.model import Fingerprint
 from watcher.io.opening import FILE
 
 MARKER: Final = ".watcher-store"
+OWNER: Final = ".watcher-owner"  # beside it: see `tenure`
+GUARDS: Final[dict[str, Callable[[], None]]] = {}
+"""What must hold before anything is changed in a store, by its folder: see `tenure`."""
+
 MOST: Final = 256 << 20  # bytes of a document that is read whole
 FEW: Final = 1 << 16
 NOT_THERE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG})
@@ -36,13 +40,22 @@ _LIST: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 def check_way(path: str) -> None:
     """OutsideError where a folder on the way, below the store that holds `path`, is none of ours.
 
-    A path that ends with a slash is a folder that is on the way itself.
+    A path that ends with a slash is a folder that is on the way itself. The store must be ours
+    still, see `guard`: whatever changes a store asks here first.
     """
+    guard(path)
     way, below = _parted(os.path.dirname(path))
     for name in below:
         way = f"{way}/{name}"
         if os.path.islink(way):
             raise _outside()
+
+
+def guard(path: str) -> None:
+    """AlreadyRunningError, or StorageError, where the store that holds `path` is not ours now."""
+    for folder, check in tuple(GUARDS.items()):
+        if path.startswith(f"{folder}/") and OWNER not in os.path.basename(path):
+            check()
 
 
 def _parted(folder: str) -> tuple[str, list[str]]:

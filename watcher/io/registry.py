@@ -117,17 +117,21 @@ class Registry:
         with self._ledger.write() as tx:
             tx.execute(update(tables.quarantine).where(row.id == wanted), {"open": False})
 
-    def supersede(self, sops: Sequence[str]) -> list[str]:
-        """Close the entries whose SOP instances have since been filed; gives their ids."""
+    def waiting_for(self, sops: Sequence[str]) -> list[str]:
+        """The open entries of these SOP instances; by their ids."""
         row = tables.quarantine.c
         wanted = [sop for sop in sops if sop]
-        condition = (row.open.is_(True), row.sop.in_(wanted), row.sop != "")
         with self._ledger.read() as tx:
-            ids = list(tx.execute(select(row.id).where(*condition)).scalars())
-        if ids:
-            with self._ledger.write() as tx:
-                tx.execute(update(tables.quarantine).where(row.id.in_(ids)), {"open": False})
-        return ids
+            query = select(row.id).where(row.open.is_(True), row.sop.in_(wanted))
+            return list(tx.execute(query.order_by(row.id)).scalars())
+
+    def filed_since(self) -> list[str]:
+        """The open entries whose SOP instances were filed after them, and are staged still."""
+        row, filed = tables.quarantine.c, tables.instance.c
+        with self._ledger.read() as tx:
+            later = (filed.sop == row.sop, filed.in_hand.is_(False), filed.arrived > row.set_aside)
+            query = select(row.id).distinct().where(row.open.is_(True), row.sop != "", *later)
+            return list(tx.execute(query.order_by(row.id)).scalars())
 
 
 def _shelf(row: Row[tuple[object, ...]]) -> Shelf:

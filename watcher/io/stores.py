@@ -25,6 +25,7 @@ from watcher.core.policy import Stores
 from watcher.core.record import session_of, session_values
 from watcher.io import files, mounts, reaching
 from watcher.io.lease import is_file_of, lock_store
+from watcher.io.tenure import Tenures
 
 MARKER: Final = reaching.MARKER
 MAKING: Final = ".watcher-making"  # in state, during the first start
@@ -43,6 +44,7 @@ class Storage:
         self.id = ""
         self._held: dict[str, int] | None = None  # by kind; None where nobody locks
         self._locking = threading.Lock()
+        self.tenures = Tenures()
         self.points = mounts.named_points() if points is None else points
         self.mounted: dict[str, str] = {}
 
@@ -174,12 +176,16 @@ class Storage:
         return not mounts.bare_point(path, self.points) and self._holds(kind)
 
     def require(self, kind: str) -> str:
-        """A store's path; MissingPlaceError where it is not there."""
+        """A store's path; MissingPlaceError where it is not there.
+
+        For a daemon AlreadyRunningError where another host has it, see `tenure`.
+        """
         if not self.is_there(kind):
             raise MissingPlaceError(
                 f"the {kind} store is missing: no {MARKER} of this installation",
                 hint="mount it, or `watcher check --accept` if the change was meant",
             )
+        self.tenures.check(self.path(kind))
         return self.path(kind)
 
     @contextmanager
@@ -193,8 +199,11 @@ class Storage:
         try:
             for kind in here:
                 self._held[kind] = lock_store(self.marker(kind))
+                self.tenures.add(self.path(kind))
+            self.tenures.take()
             yield
         finally:
+            self.tenures.release()
             for fd in self._held.values():
                 os.close(fd)
             self._held = None
@@ -204,16 +213,19 @@ class Storage:
         with self._locking:
             if self._held is None:
                 return True
-            fd = self._held.get(kind)
-            if fd is not None and is_file_of(fd, self.marker(kind)):
-                return True
             try:
-                self._held[kind] = lock_store(self.marker(kind))
+                self._lock(kind, self._held)
+                return self.tenures.has(self.path(kind))
             except (AlreadyRunningError, StorageError):
                 return False
+
+    def _lock(self, kind: str, held: dict[str, int]) -> None:
+        fd = held.get(kind)
+        if fd is None or not is_file_of(fd, self.marker(kind)):
+            self.tenures.add(self.path(kind))
+            held[kind] = lock_store(self.marker(kind))
             if fd is not None:
                 os.close(fd)
-            return True
 
     # -- places -----------------------------------------------------------------------------
 

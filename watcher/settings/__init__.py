@@ -22,6 +22,7 @@ from watcher.core.faults import (
     where,
 )
 from watcher.core.units import format_duration
+from watcher.io.mounts import read_mounts, resolved
 from watcher.settings import tables
 
 VARIABLE: Final = "WATCHER_CONFIG"
@@ -77,11 +78,14 @@ def _stores(storage: tables.Storage) -> policy.Stores:
 
 
 def _spots(file: tables.File, source: str) -> Iterator[Spot]:
+    """Every path, as it is written and with its links resolved; no share is asked for that."""
+    mounted = read_mounts()
+
     def spot(
         place: str, kind: Literal["root", "store", "drop", "file"], path: str | None
     ) -> Iterator[Spot]:
         if path:
-            yield Spot(place, kind, path, os.path.realpath(path))
+            yield Spot(place, kind, path, resolved(path, mounted))
 
     storage, stores = file.storage, _stores(file.storage)
     yield from spot("storage.root", "root", storage.root)

@@ -65,9 +65,17 @@ def carry_out(parts: Parts, promise: Promise) -> None:
             _check(path, swap)
             files.swap(path, data)
     base = archived(parts, promise)
-    for retire in promise.retires:
-        if not retire.kept:
-            files.remove(os.path.join(base, retire.path))
+    retired = [os.path.join(base, each.path) for each in promise.retires if not each.kept]
+    for path in retired:
+        files.remove(path)
+    files.sync_folders([left(parts.storage.require("archive"), path) for path in retired])
+
+
+def left(store: str, path: str) -> str:
+    """The path, or the next one above it in the store whose folder is there still."""
+    while os.path.dirname(path) != store and not os.path.isdir(os.path.dirname(path)):
+        path = os.path.dirname(path)
+    return path
 
 
 def _next(path: str, swap: Swap) -> bytes:
@@ -143,6 +151,9 @@ def clear_away(parts: Parts, promise: Promise) -> None:
         files.remove_empty_below(folder)
         files.remove(f"{folder}.xml")
         files.remove(f"{folder}.json")
+    store = parts.storage.require("prearchive")
+    cleared = [os.path.join(folder, path) for path in (*promise.sources, *promise.leftovers)]
+    files.sync_folders([left(store, path) for path in cleared])  # before the plan is gone
 
 
 def _leave(promise: Promise, folder: str) -> None:

@@ -180,6 +180,7 @@ def carry_move(parts: Parts, session: Session) -> Session | None:
 
 
 def _rename(old: str, new: str) -> None:
+    files.guard(old)
     try:
         os.rename(old, new)  # a directory only ever replaces an empty one
     except OSError as error:

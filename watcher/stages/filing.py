@@ -3,13 +3,15 @@
 One thread call, so that no cancellation falls between the steps. Every crash in between repairs
 itself: what is in hand is finished or taken back by `recover`, and a source whose content is
 recorded is known by `taken` when it is seen again.
+
+Only what was linked is parted from its source in here: it lies on the prearchive's own file
+system. The sources of copies may lie on a share that hangs: `outcomes.remove_copied` removes them,
+while the next batch is filed.
 """
 
 import os
 import threading
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
 
 from watcher.core.errors import StorageError, WatcherError
 from watcher.core.find import Fate
@@ -18,37 +20,16 @@ from watcher.core.policy import Drop
 from watcher.io import files
 from watcher.io.reserve import Incoming, Reserved
 from watcher.stages.hands import release, settle_hands
+from watcher.stages.outcomes import Outcome, Result
 from watcher.stages.parting import Parted, is_as_read, is_there, part, remove_source
 from watcher.stages.parts import Parts
 from watcher.stages.placing import NOT_LINKABLE, ChangedError, put
-
-
-class Result(StrEnum):
-    """How a file of a batch fared."""
-
-    FILED = "filed"
-    DUPLICATE = "duplicate"
-    LATER = "later"  # look at it again soon
-    COPY = "copy"  # read it again, copying
-    FAILED = "failed"  # the machine said no; try again after a while
-
 
 RESULTS = {
     Fate.FILE: Result.FILED,
     Fate.DUPLICATE: Result.DUPLICATE,
     Fate.LATER: Result.LATER,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """One file's fate; `error` where the machine said no."""
-
-    incoming: Incoming
-    result: Result
-    session: str = ""
-    error: StorageError | None = None
-    remains: Fingerprint | None = None  # the source lies there still, as this
 
 
 class Filer:
@@ -215,7 +196,7 @@ class _Batch:
     # -- sources ------------------------------------------------------------------------------
 
     def _settle_sources(self, done: Sequence[Reserved]) -> dict[Candidate, Fingerprint]:
-        """Record the batch, then remove what was taken; gives the sources that stay."""
+        """Record the batch, then remove what is linked; gives the sources that stay, as yet."""
         taken = {each.incoming.candidate: self._source_print(each) for each in done}
         filed = [each for each in done if each.fate is Fate.FILE]
         copied = [each for each in filed if each.incoming.examined.temp]
@@ -223,10 +204,11 @@ class _Batch:
         self.parts.receiving.record(copied, taken)
         if self.drop.after == "keep":
             return taken
+        far = {each.incoming.candidate for each in done if each.incoming.examined.temp}
         stay = {
             candidate: print_
             for candidate, print_ in taken.items()
-            if not remove_source(self.parts, self.drop, candidate.path, print_)
+            if candidate in far or not remove_source(self.parts, self.drop, candidate.path, print_)
         }
         own = [each for each in linked if self._is_own(each, stay)]
         gone = [candidate.path for candidate in taken if candidate not in stay]

@@ -37,8 +37,8 @@ def _settle(parts: Parts, hand: Hand, folder: str, instance: Instance) -> None:
         files.sync_folders([target])
         parts.receiving.record([hand], {})
         return
-    if not _is_all_there_is(parts, target, instance):
-        files.remove(target)
+    if not _is_all_there_is(parts, target, instance) and files.remove(target):
+        files.sync_folders([target])  # the reservation, perhaps on another disk, tells of it
     release(parts, [hand])
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import anyio
 from anyio.abc import TaskStatus
 
-from watcher.core.errors import MissingPlaceError, StorageError, WorkerError
+from watcher.core.errors import AlreadyRunningError, MissingPlaceError, StorageError, WorkerError
 from watcher.core.model import QUARANTINED, Candidate, Fingerprint, Refusal, RefusalCode
 from watcher.core.policy import Drop, Identify
 from watcher.core.route import identify
@@ -22,9 +22,10 @@ from watcher.io.reserve import Incoming
 from watcher.io.workers import Workers
 from watcher.stages import pending, reading
 from watcher.stages.bell import Bell
-from watcher.stages.filing import Filer, Outcome, Result
+from watcher.stages.filing import Filer
 from watcher.stages.hop import Hop
 from watcher.stages.looking import Looker, Speed
+from watcher.stages.outcomes import Outcome, Result, Tally, remove_copied, sops_of
 from watcher.stages.parts import Parts
 from watcher.stages.patience import Patience
 from watcher.stages.quarantine import put_aside, supersede
@@ -36,15 +37,6 @@ LANES = 4  # batches under way: two are read, one is filed, one is ready for it
 IDLE = 5.0  # seconds between two tries while nothing can be written
 READING = 2  # batches of one drop that are read at a time
 Ripe = tuple[bytes, Fingerprint, Quiet]  # path, as it was seen, how quiet it has been
-
-
-@dataclass
-class Tally:
-    """What an intake did since the start."""
-
-    filed: int = 0
-    duplicates: int = 0
-    quarantined: int = 0
 
 
 @dataclass
@@ -187,16 +179,25 @@ class Intake:
             outcomes = await self.thread(self.filer.file, self.drop, incoming)
             for outcome in outcomes:
                 self._settle(outcome)
-            await self.thread(supersede, self.parts, _sops(outcomes))
+            await self.thread(supersede, self.parts, sops_of(outcomes))
+            await self._remove(outcomes)
         except (StorageError, MissingPlaceError, WorkerError) as error:
             if isinstance(error, WorkerError):
                 pending.tell_readers(self.parts, error)
             for path, _, _ in chosen:
                 self._trouble.met(path, error)
+        except AlreadyRunningError:
+            raise  # another host has the store: this run is over
         except Exception as error:  # whatever it is, it is these files': the others go on
             for path, _, _ in chosen:
                 self._trouble.met(path, error, level="error")
         self.filed()
+
+    async def _remove(self, outcomes: Sequence[Outcome]) -> None:
+        """The sources of copies go, in the threads that look: who hangs there is not there."""
+        own = self.looker.thread
+        for path in await own(remove_copied, self.parts, self.drop, outcomes, own.beat):
+            self.looker.finish(path, None)
 
     def _make_incoming(self) -> None:
         self.parts.storage.require("prearchive")
@@ -290,9 +291,3 @@ class Intake:
     def waiting(self) -> list[Waiting]:
         """What is pending here."""
         return list(self.settler.waiting())
-
-
-def _sops(outcomes: Sequence[Outcome]) -> list[str]:
-    return [
-        one.incoming.examined.header.sop_instance for one in outcomes if one.result is Result.FILED
-    ]

@@ -66,16 +66,19 @@ def remove_source(parts: Parts, drop: Drop, path: bytes, expected: Fingerprint) 
     """Remove a source whose content is durable elsewhere; whether it is gone, or another now.
 
     One that changed since is another file: it stays, and is looked at as new. One that can't be
-    removed is remembered, and `drop.readonly` says so once.
+    removed is remembered, and `drop.readonly` says so once. Nothing goes once another host has a
+    store of ours: AlreadyRunningError, StorageError as of `Tenure.check`.
     """
+    parts.storage.tenures.check_all()
     folder = os.path.dirname(path)
     key = f"readonly/{drop.name}/{mark(folder)}"  # permission is the directory's
     try:
-        sources.unlink_if(drop.path, path, expected)
+        removed = sources.unlink_if(drop.path, path, expected)
     except OSError as error:  # whatever it is, the content is safe: the source stays for now
         text = error.strerror or "not permitted"
         now = parts.clock.now()
         parts.conditions.raise_("drop.readonly", key, now, drop=drop.name, path=folder, text=text)
         return False
-    parts.conditions.clear("drop.writable", key, drop=drop.name, path=folder)
+    if removed or sources.print_in(drop.path, path) is None:  # else nothing is proven
+        parts.conditions.clear("drop.writable", key, drop=drop.name, path=folder)
     return True

@@ -2,23 +2,33 @@
 
 import os
 from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from watcher.core.errors import MissingPlaceError, StorageError
 from watcher.core.policy import Drop
 from watcher.io.lookup import MOUNT
-from watcher.io.mounts import bare_point, is_network, mount_of, mounted_at, read_mounts
+from watcher.io.mounts import (
+    AUTOFS,
+    bare_point,
+    may_hang,
+    mount_of,
+    mounted_at,
+    read_mounts,
+    resolved,
+)
 from watcher.io.scan import Look
 from watcher.stages.parts import Parts
 
-AUTOMOUNT: Final = "autofs "
 T = TypeVar("T")
 
 
 def is_remote(drop: Drop) -> bool:
-    """Whether a drop lies on a file system that others change unseen."""
+    """Whether a drop lies on a file system that others change unseen, or may not answer.
+
+    Nothing is asked of that: a start does not wait for a drop that hangs.
+    """
     mounts = read_mounts()
-    return is_network(mount_of(os.path.realpath(drop.path), mounts), mounts)
+    return may_hang(mount_of(resolved(drop.path, mounts), mounts), mounts)
 
 
 def is_native(drop: Drop) -> bool:
@@ -40,7 +50,7 @@ def check_mount(parts: Parts, drop: Drop) -> None:
     before = parts.ledger.recall(key)
     if (drop.mount or before) and not here:
         raise MissingPlaceError("its mount is not there")
-    if here.startswith(AUTOMOUNT):  # what comes there when it is entered is the mount
+    if here.startswith(f"{AUTOFS} "):  # what comes there when it is entered is the mount
         return
     if here and before and here != before:
         raise MissingPlaceError("another file system is mounted there")

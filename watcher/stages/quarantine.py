@@ -223,8 +223,18 @@ def _note_aside(
     _say(parts, entry, shared=False)
 
 
-def supersede(parts: Parts, sops: list[str]) -> None:
-    """Close the entries whose SOP instances have since been filed."""
-    for entry in parts.registry.supersede(sops):
+def supersede(parts: Parts, sops: Sequence[str]) -> None:
+    """Close the entries of these SOP instances, which have just been filed."""
+    _supersede(parts, parts.registry.waiting_for(sops))
+
+
+def supersede_filed(parts: Parts) -> None:
+    """The same at a start, for what a crash left open after its instance was filed."""
+    _supersede(parts, parts.registry.filed_since())
+
+
+def _supersede(parts: Parts, entries: Sequence[str]) -> None:
+    for entry in entries:  # closed last: what is open is found again after a crash
         key = f"quarantine/{entry}"
         parts.conditions.clear("quarantine.settled", key, entry=entry, outcome="superseded")
+        parts.registry.close(entry)

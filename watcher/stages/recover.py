@@ -12,7 +12,7 @@ from watcher.core.errors import (
     RefusedError,
     StorageError,
 )
-from watcher.core.model import Session, Status
+from watcher.core.model import Instance, Session, Status
 from watcher.core.policy import Drop, Identify
 from watcher.core.route import identify
 from watcher.io import files
@@ -25,6 +25,7 @@ from watcher.stages.deleting import carry_delete, carry_scans
 from watcher.stages.hands import settle_hands
 from watcher.stages.hop import Hop
 from watcher.stages.parts import Parts, Stopped
+from watcher.stages.quarantine import supersede_filed
 from watcher.stages.requeue import index
 from watcher.stages.shelves import archive_index
 from watcher.stages.split import carry_split
@@ -47,6 +48,7 @@ async def recover(parts: Parts, examine: adopt.Examine, thread: Hop) -> None:
     if parts.storage.is_there("quarantine"):
         found = await thread(index, parts)
         _say(parts, found, "quarantine entries that the ledger did not know as they are")
+        await thread(supersede_filed, parts)
     await thread(_rebind, parts)
     if parts.storage.is_there("prearchive"):
         _say(parts, await thread(_carry_all, parts), "sessions that were being worked on")
@@ -131,7 +133,7 @@ def reidentify(parts: Parts, drops: Mapping[str, Drop], rules: Identify) -> int:
     number = 0
     for session in parts.ledger.sessions((Status.READY, Status.CONFLICT, Status.ERROR)):
         instances = parts.ledger.instances(session.id) if session.project is None else []
-        drop = drops.get(instances[0].drop) if instances else None
+        drop = _drop_of(session, instances[0], drops) if instances else None
         if drop is None:
             continue
         found = identify(
@@ -146,6 +148,18 @@ def reidentify(parts: Parts, drops: Mapping[str, Drop], rules: Identify) -> int:
         reason = f"identified at start by {found.origins['project']}"
         number += _move(parts, session, found.key.project, reason)
     return number
+
+
+def _drop_of(session: Session, instance: Instance, drops: Mapping[str, Drop]) -> Drop | None:
+    """The drop an instance came from; after a lost ledger one that its session's record names.
+
+    None then where the folder it lay in would name the project: nobody knows that any more.
+    """
+    if instance.drop:
+        return drops.get(instance.drop)
+    drop = next((drops[name] for name in session.drops if name in drops), None)
+    unknown = drop and drop.project is None and "{project}" in drop.layout
+    return None if unknown else drop
 
 
 def _move(parts: Parts, session: Session, project: str, reason: str) -> bool:

@@ -7,7 +7,14 @@ from anyio import TASK_STATUS_IGNORED
 from anyio.abc import TaskStatus
 
 from watcher.core import life
-from watcher.core.errors import HeldError, MissingPlaceError, StorageError, WorkerError, told
+from watcher.core.errors import (
+    AlreadyRunningError,
+    HeldError,
+    MissingPlaceError,
+    StorageError,
+    WorkerError,
+    told,
+)
 from watcher.core.model import Session, Status
 from watcher.stages.archive import archive
 from watcher.stages.bell import Bell
@@ -113,6 +120,8 @@ class Sessions:
             self._postpone(session, error)
             if error.permanent:
                 await self._thread(fail, self.parts, session.id, error)
+        except AlreadyRunningError:  # another host has the store: this run is over
+            raise
         except Exception as error:  # whatever it is, it is this session's: the others go on
             self._postpone(session, error)
             await self._thread(fail, self.parts, session.id, error)

@@ -106,14 +106,8 @@ def _make_durable(parts: Parts, promise: Promise) -> None:
     pairs = [(each.store, each.target) for each in promise.asides]
     pairs += [("history", each.target) for each in promise.retires]
     touched += [(store, os.path.join(parts.storage.path(store), path)) for store, path in pairs]
-    files.sync_folders([_left(parts.storage.require(store), path) for store, path in touched])
-
-
-def _left(store: str, path: str) -> str:
-    """The path, or the next one above it in the store whose folder is there still."""
-    while os.path.dirname(path) != store and not os.path.isdir(os.path.dirname(path)):
-        path = os.path.dirname(path)
-    return path
+    stores = {store: parts.storage.require(store) for store, _ in touched}
+    files.sync_folders([carrying.left(stores[store], path) for store, path in touched])
 
 
 def _listed(parts: Parts, promise: Promise) -> dict[str, set[str]]:
