@@ -1,7 +1,7 @@
 """What merging one file costs beside the size of the session it goes into (spec 11).
 
 Run every time with small sessions, to keep it alive; measured with
-`WATCHER_BENCH=1 .venv/bin/pytest -s tests/benchmarks`, which prints one JSON line.
+`WATCHER_BENCH=1 .venv/bin/pytest -s -n 0 tests/benchmarks`, which prints one JSON line.
 """
 
 import json

@@ -1,7 +1,7 @@
 """The whole job beside `cp -r`, `md5sum` and `sync` of the same tree, in one go.
 
 Run every time with a few files, to keep it alive; measured with
-`WATCHER_BENCH=1 .venv/bin/pytest -s tests/benchmarks`, which prints one JSON line.
+`WATCHER_BENCH=1 .venv/bin/pytest -s -n 0 tests/benchmarks`, which prints one JSON line.
 """
 
 import json

@@ -94,7 +94,7 @@ def _preface():
         "",
         "Made by the run itself (tests/faults/table.py):",
         "",
-        "    WATCHER_FAULT_TABLE=tests/faults/README .venv/bin/pytest -m 'faults or campaign'",
+        "    WATCHER_FAULT_TABLE=tests/faults/README .venv/bin/pytest -m 'faults and not soak'",
         "",
         "runs: how often the fault was met. lost, torn, duplicated: files, over all runs.",
         "recovered: runs after which everything sent stood archived, once and byte for byte, or",
