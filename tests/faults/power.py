@@ -109,9 +109,13 @@ class Sender:
             file.flush()
             os.fsync(file.fileno())
         if len(self.tried) % 3:
+            with contextlib.suppress(FileNotFoundError):  # of a try that the power cut short
+                os.remove(self.elsewhere / source.name)
             os.link(draft, self.elsewhere / source.name)
         os.rename(draft, target)
         fsync(self.drop)
+        with target.open("rb") as file:
+            os.fsync(file.fileno())  # EIO once the power is gone: xfs says 0 of a folder even then
         self.sent[source.name] = digest
 
 
