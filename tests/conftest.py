@@ -3,6 +3,7 @@
 import os
 
 import pytest
+from faults import table
 
 import watcher.dicom
 
@@ -16,3 +17,8 @@ def anyio_backend(request):
 def xnat_schema():
     """The folder of XNAT's XSDs, as shipped."""
     return os.path.join(os.path.dirname(watcher.dicom.__file__), "schemas")
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Here, as the process that leads others collects no tests, and so no further conftest."""
+    table.told(terminalreporter)

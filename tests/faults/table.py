@@ -1,9 +1,12 @@
 """The table of faults: what was done to the program, how often, and what became of the files."""
 
+import os
 import platform
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 
+FAULT = "fault"  # the property of a test's report that carries its rows, from any process
 HEAD = ("fault", "how it is injected", "runs", "lost", "torn", "duplicated", "recovered")
 STORES = ("prearchive", "archive", "quarantine", "history")
 
@@ -103,3 +106,28 @@ def _preface():
         f"This one: Python {platform.python_version()}, {platform.system()} {platform.release()}.",
         "",
     )
+
+
+def told(terminalreporter):
+    """Print the table of a run that is over, and write it to $WATCHER_FAULT_TABLE."""
+    if hasattr(terminalreporter.config, "workerinput"):
+        return  # the process that leads this one tells
+    done = {
+        report.nodeid: report
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        if getattr(report, "when", "") == "teardown"
+    }
+    rows = [
+        Row(*values)
+        for report in done.values()
+        for name, values in report.user_properties
+        if name == FAULT
+    ]
+    if not rows:
+        return
+    text = drawn(rows)
+    terminalreporter.section("faults")
+    terminalreporter.write(text)
+    if path := os.environ.get("WATCHER_FAULT_TABLE"):
+        Path(path).write_text(text, encoding="utf-8")
