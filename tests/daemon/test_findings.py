@@ -395,21 +395,30 @@ def _fill(world, made):
     assert 0 == world.watcher("archive", "--status", "READY", "--yes")[0]
     for act in acts:
         next(act, None)
-    assert 3 == world.once()[0]
+    code, said = world.once()
+    assert code == 3
     by_label = {copy.label: copy for copy in made.values()}
     for each in world.json("sessions")[0]:  # of two with one label, the last
         by_label[each["label"]].id = each["id"]
     for act in acts:
         next(act, None)
-    torn = [name for name, _ in made if ROWS[name].scene is scene.incomplete]
-    with world.daemon() as daemon:
-        daemon.wait_for("file.stuck", len(torn))
+    torn = {f"{copy.label}/1" for (name, _), copy in made.items() if _is_torn(name)}
+    with world.daemon() as daemon:  # what a slow `--once` has said is not said again
+        daemon.wait_until(lambda: torn == _stuck(said) | _stuck(daemon.events))
         daemon.stop()
     before = picture(world.base)
     documents, code = world.json("validate", *(copy.id for copy in made.values()))
     assert (OPEN, before) == (code, picture(world.base)), "validate wrote something"
     for copy, document in zip(made.values(), documents, strict=True):
         copy.found = document
+
+
+def _is_torn(name):
+    return ROWS[name].scene is scene.incomplete
+
+
+def _stuck(events):
+    return {each["path"] for each in events if each["event"] == "file.stuck"}
 
 
 def picture(base):
