@@ -12,8 +12,8 @@ from watcher.commands.accepting import ACCEPT, remembered_mounts, take
 from watcher.commands.options import PLAIN, Common
 from watcher.commands.output import print_json, print_table
 from watcher.core.errors import MissingPlaceError, StorageError, WorkerError
+from watcher.core.notation import format_size
 from watcher.core.policy import Drop
-from watcher.core.units import format_size
 from watcher.io import files
 from watcher.io.lookup import is_linkable
 from watcher.io.mounts import (

@@ -116,6 +116,7 @@ class RefusalCode(StrEnum):
     UNREADABLE = "unreadable"
     CRASHED_READER = "crashed-reader"
     OTHER_CLASS = "other-class"
+    ARCHIVE_FILE = "archive-file"  # a unit that may not be unpacked, or is refused whole
 
 
 QUARANTINED = frozenset(
@@ -126,6 +127,7 @@ QUARANTINED = frozenset(
         RefusalCode.UNREADABLE,
         RefusalCode.CRASHED_READER,
         RefusalCode.OTHER_CLASS,
+        RefusalCode.ARCHIVE_FILE,
     }
 )
 
@@ -244,6 +246,8 @@ class Finding:
         return self.severity in {Severity.CONFLICT, Severity.FAIL}
 
 
+Destination = Literal["prearchive", "archive"]
+
 Policy = Literal["", "overwrite", "keep"]
 """Of two differing files with one identity: undecided, the newcomer stays, the first stays."""
 
@@ -291,6 +295,10 @@ class Session:
     target: tuple[str | None, str, str] | None = None  # project, label, subject while MOVING
     error: str = ""  # what the machine could not do, in status ERROR
     partly: bool = False  # in CONFLICT: scans that no finding holds have still to go in
+    dest: Destination = "prearchive"  # archive: every drop that fed it says so (spec 7)
+    place: Destination = "prearchive"  # archive: all its files lie in the archived session too
+    landing: str = ""  # the unit that is being filed into it: until then it stays RECEIVING
+    whole: bool = False  # fed by a transactional unit: findings hold all of it or nothing
 
     @property
     def key(self) -> SessionKey:

@@ -10,6 +10,7 @@ from watcher.core import life, names
 from watcher.core.find import Bound, Fate, Known, choose, fate, follow, twin
 from watcher.core.model import (
     Candidate,
+    Destination,
     Examined,
     Identity,
     Instance,
@@ -30,6 +31,8 @@ class Incoming:
     examined: Examined
     identity: Identity
     inactivity: float  # seconds, for the session it goes to
+    dest: Destination = "prearchive"  # of its drop
+    unit: str = ""  # the transactional unit it is of, while that is landing
 
 
 @dataclass(frozen=True, slots=True)

@@ -177,7 +177,10 @@ def header_of(text: str) -> Header:
     return Header({int(tag, 16): value for tag, value in json.loads(text).items()})
 
 
-_REST = ("drops", "origins", "scan_ids", "target", "error", "partly", "findings", "decisions")
+_REST = (
+    *("drops", "origins", "scan_ids", "target", "error", "partly", "findings", "decisions"),
+    *("dest", "place", "landing", "whole"),
+)
 
 
 def session_columns(row: Session) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from watcher.core.units import format_size
+from watcher.core.notation import format_size
 from watcher.report.text import worded
 
 HISTORY: Final = ("ENTRY", "KIND", "FILES", "SIZE", "WHEN", "WHO", "REASON")

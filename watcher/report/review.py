@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from watcher.core import complete
 from watcher.core.model import Decision, Scan, Session, Status
+from watcher.core.notation import format_size
 from watcher.core.scans import studies
-from watcher.core.units import format_size
 from watcher.dicom.markup import XNAT, parse
 from watcher.report.text import worded
 from watcher.report.times import iso

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from watcher.core.events import EVENTS
-from watcher.core.units import format_duration, format_size
+from watcher.core.notation import format_duration, format_size
 
 STALLED: Final = 3  # heartbeats that may be missed (spec 4, `status --health`)
 

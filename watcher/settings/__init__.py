@@ -21,7 +21,7 @@ from watcher.core.faults import (
     shown,
     where,
 )
-from watcher.core.units import format_duration
+from watcher.core.notation import format_duration
 from watcher.io.mounts import read_mounts, resolved
 from watcher.settings import tables
 
@@ -126,13 +126,8 @@ def _drop_faults(drops: tuple[tables.Drop, ...], faults: list[str]) -> Iterator[
 
 
 def _mode_faults(place: str, drop: tables.Drop) -> Iterator[str]:
-    able = "this version only does gradual import to the prearchive"
-    if drop.mode != "gradual":
-        yield f'{place}.import: found "{drop.mode}"; {able}'
-        if drop.layout:
-            yield f"{place}.layout: refused in a transactional drop"
-    if drop.dest != "prearchive":
-        yield f'{place}.dest: found "{drop.dest}"; {able}'
+    if drop.mode != "gradual" and drop.layout:
+        yield f"{place}.layout: refused in a transactional drop"
 
 
 def _projects(file: tables.File) -> policy.Projects:
@@ -168,10 +163,6 @@ def _not_yet(file: tables.File) -> Iterator[str]:
             yield f"drop[{number}].receipts"
         if drop.contact:
             yield f"drop[{number}].contact"
-        if drop.strict:
-            yield f"drop[{number}].strict"
-    changed = dict(file.limits).items() - dict(tables.Limits()).items()
-    yield from (f"limits.{name}" for name, _ in sorted(changed))
     if file.metrics.listen is not None:
         yield "metrics.listen"
     yield from (

@@ -9,10 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, cast
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, ValidationError
 
 from watcher.core.faults import meant, shown, where
-from watcher.core.policy import Rule, Template
-from watcher.core.route import parse_rule, parse_template
-from watcher.core.tags import TAGS
-from watcher.core.units import (
+from watcher.core.notation import (
     parse_address,
     parse_name,
     read_duration,
@@ -20,6 +17,9 @@ from watcher.core.units import (
     read_layout,
     read_size,
 )
+from watcher.core.policy import Rule, Template
+from watcher.core.route import parse_rule, parse_template
+from watcher.core.tags import TAGS
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
