@@ -4,6 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from watcher.core import notation
+
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
