@@ -189,6 +189,15 @@ class Daemon:
             self.process.stderr.close()
 
 
+def until(asked, holds, seconds=30.0, pause=0.05):
+    """What `asked` gives once it `holds`; fails after so many seconds."""
+    end = time.monotonic() + seconds
+    while not holds(found := asked()):
+        assert time.monotonic() < end, found
+        time.sleep(pause)
+    return found
+
+
 def md5(path):
     """A file's MD5."""
     return hashlib.md5(Path(path).read_bytes()).hexdigest()

@@ -18,7 +18,7 @@ from watcher import __version__
 from watcher.assembly import open_ledger, open_log, parts_of, prepare_storage, sign_run
 from watcher.core.errors import AlreadyRunningError, LedgerError, damaged
 from watcher.core.model import Status
-from watcher.core.policy import Drop
+from watcher.drops import intakes_of
 from watcher.io.ledger import PREARCHIVED, Ledger
 from watcher.io.observe import Observer
 from watcher.io.service import notify
@@ -27,12 +27,10 @@ from watcher.io.workers import Workers
 from watcher.log import Log
 from watcher.settings import Settings
 from watcher.stages.disk import Disk
-from watcher.stages.filing import Filer
 from watcher.stages.hop import Hop
 from watcher.stages.intake import Intake
-from watcher.stages.looking import speed_of
 from watcher.stages.parts import Parts
-from watcher.stages.presence import is_native, is_remote
+from watcher.stages.presence import is_native
 from watcher.stages.recover import recover, reidentify
 from watcher.stages.sessions import Sessions
 from watcher.starting import Waited, locked, opened, recovered
@@ -145,7 +143,7 @@ class Daemon:
             async with anyio.create_task_group() as tasks:
                 await tasks.start(self._signals, tasks)
                 tasks.start_soon(self._upkeep.keep_stores)
-                async with Workers.open(count=2) as workers:
+                async with Workers.open(count=2, depth=self.settings.limits.depth) as workers:
                     await self._work(workers, once=once)
                 tasks.cancel_scope.cancel()
         except* LedgerError as errors:
@@ -178,13 +176,9 @@ class Daemon:
             return
         drops = {drop.name: drop for drop in self.settings.drops}
         await self._hop(reidentify, self.parts, drops, self.settings.identify)
-        filer, sessions = (
-            Filer(self.parts),
-            Sessions(self.parts, {}, pauses=self._disk.pauses_archive),
-        )
-        intakes = {
-            drop.name: self._intake(drop, workers, filer, sessions) for drop in self.settings.drops
-        }
+        sessions = Sessions(self.parts, {}, pauses=self._disk.pauses_archive)
+        filed, low = sessions.bell.ring, self._disk.pauses_intake
+        intakes = intakes_of(self.settings, self.parts, workers, filed=filed, low=low)
         sessions.intakes = intakes
         if once:
             self._code = await self._drain(intakes, sessions)
@@ -195,19 +189,6 @@ class Daemon:
         """What a start owes the last run."""
         await self._hop(sign_run, self.parts.storage, self.parts.ledger)
         await recover(self.parts, workers.examine, self._hop)
-
-    def _intake(self, drop: Drop, workers: Workers, filer: Filer, sessions: Sessions) -> Intake:
-        return Intake(
-            parts=self.parts,
-            drop=drop,
-            rules=self.settings.identify,
-            workers=workers,
-            filer=filer,
-            thread=Hop(4),
-            speed=speed_of(drop, network=is_remote(drop)),
-            filed=sessions.bell.ring,
-            low=self._disk.pauses_intake,
-        )
 
     # -- once ---------------------------------------------------------------------------------
 
@@ -241,9 +222,11 @@ class Daemon:
         observer = Observer(
             native,
             hint=lambda drop, path: intakes[drop].hint(path),
-            health=self._upkeep.health,
+            health=partial(self._health, intakes),
             backoff=(1.0, max(1.0, min([60.0, *(d.rescan_interval for d in self.settings.drops)]))),
         )
+        for name in native:
+            intakes[name].looker.watched = True
         async with anyio.create_task_group() as stages:
             await stages.start(observer.run)
             for intake in intakes.values():
@@ -257,6 +240,16 @@ class Daemon:
             await self._stopped.wait()
             observer.stop()
             stages.cancel_scope.cancel()
+
+    def _health(
+        self,
+        intakes: Mapping[str, Intake],
+        drop: str,
+        well: bool,  # noqa: FBT001  Observer's seam
+        why: str,
+    ) -> None:
+        intakes[drop].looker.watched = well
+        self._upkeep.health(drop, well, why)
 
     def _ready(self, intakes: Mapping[str, Intake]) -> None:
         sessions = sum(self.parts.ledger.counts().get(each, 0) for each in PREARCHIVED)

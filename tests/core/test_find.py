@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from watcher.core import life
-from watcher.core.find import Bound, Fate, Known, choose, fate, follow
+from watcher.core.find import Bound, Fate, Known, choose, fate, fitting, follow
 from watcher.core.model import Examined, Fingerprint, SessionKey, Status
 
 OLD, MIDDLE, NEW = "20260619_091425121", "20260619_091425122", "20260619_091425123"
@@ -64,6 +64,20 @@ def test_choice_law(rows):
     taking = [each for each in sessions if each.status in life.TAKES_FILES]
     receiving = [each for each in taking if each.status is Status.RECEIVING]
     assert found == (sorted(receiving or taking, key=lambda each: each.id) or [None])[-1]
+
+
+def test_fitting():
+    """A study's own sessions, or those a layout names for any study: by id, or by their name."""
+    own = session(id="20260619_091425001", study="1.2", origins={"timestamp": "monday"})
+    other = session(id="20260619_091425002", study="3.4", origins={"timestamp": "tuesday"})
+    plain = session(id="20260619_091425003", study="1.2", origins={})
+    several = [own, other, plain]
+    assert [own, plain] == fitting(several, "1.2", any_study=False)
+    assert several == fitting(several, "1.2", any_study=True)
+    assert [own] == fitting(several, "1.2", any_study=True, timestamp="monday")
+    assert [other] == fitting(several, "1.2", any_study=True, timestamp="tuesday")
+    assert [] == fitting(several, "1.2", any_study=False, timestamp="tuesday")
+    assert [plain] == fitting(several, "9.9", any_study=True, timestamp=plain.id)
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def test_header():
 
 def test_refusals():
     """A torn, busy, changed or vanished file never goes to quarantine (spec 5)."""
-    waits = {"empty", "torn", "busy", "unleased", "hollow", "changed", "gone", "denied"}
+    waits = {"empty", "torn", "busy", "unleased", "hollow", "changed", "gone", "denied", "unit"}
     stays = {"not-regular", "dicomdir"}
     assert waits | stays == {each.value for each in RefusalCode if each not in QUARANTINED}
 

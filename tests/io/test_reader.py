@@ -421,7 +421,7 @@ def test_short_writes():
     before = signal.signal(signal.SIGUSR1, lambda *_: drainer.start())
     timer = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGUSR1))
     timer.start()  # by then the pipe is full and the write waits
-    reader._write(sink, memoryview(data))
+    opening.write_all(sink, memoryview(data))
     os.close(sink)
     drainer.join()
     timer.join()

@@ -13,6 +13,7 @@ from watcher.io import files
 from watcher.stages import decide, history, requeue, restore
 from watcher.stages.deleting import PLAN, carry_scans
 from watcher.stages.quarantine import put_aside
+from watcher.stages.reindex import index
 from watcher.stages.split import _read
 
 PERSON = {"who": "anna", "reason": "as the study says"}
@@ -55,7 +56,7 @@ def test_a_file_goes_back_to_no_other_place(bench, tmp_path, way):
     rewrite(reason, path_base64=base64.b64encode(way).decode())
     with bench.parts.ledger.write() as tx:
         tx.exec_driver_sql("DELETE FROM quarantine")
-    requeue.index(bench.parts)
+    index(bench.parts)
     (entry,) = bench.parts.registry.aside()
     assert b"" == entry.path
     requeue.requeue(bench.parts, {"mri": bench.drop}, entry, **PERSON)

@@ -15,6 +15,7 @@ from watcher.io.lease import Leases
 from watcher.io.registry import SetAside
 from watcher.stages import requeue as acts
 from watcher.stages.quarantine import put_aside
+from watcher.stages.reindex import index
 
 MISSING = Refusal(RefusalCode.MISSING_UID, "It has no study.", "mend it", sop="1.2.9")
 TEXT = Refusal(RefusalCode.NOT_DICOM, "It is no DICOM file.")
@@ -238,7 +239,7 @@ class TestIndexing:
         lose(bench, entry)
         key = f"quarantine/{entry.id}"
         bench.parts.conditions.clear("quarantine.settled", key)
-        assert 1 == acts.index(bench.parts)
+        assert 1 == index(bench.parts)
         found = bench.parts.registry.entry(entry.id)
         assert entry == replace(found, set_aside=entry.set_aside)
         assert abs(entry.set_aside - found.set_aside) < 0.001
@@ -248,7 +249,7 @@ class TestIndexing:
         """A superseded entry is not opened again."""
         entry = aside(bench, "a")
         bench.parts.registry.close(entry.id)
-        assert 0 == acts.index(bench.parts)
+        assert 0 == index(bench.parts)
         assert not bench.parts.registry.entry(entry.id).open
 
     @pytest.mark.parametrize("reason", [None, b"{half", b"{}", b"[]", b'{"path_base64": "?"}'])
@@ -260,7 +261,7 @@ class TestIndexing:
         if reason is not None:
             files.swap(path, reason)
         lose(bench, entry)
-        assert 1 == acts.index(bench.parts)
+        assert 1 == index(bench.parts)
         found = bench.parts.registry.entry(entry.id)
         assert ("unknown", "mri", 1, True) == (found.code, found.drop, found.files, found.open)
 
@@ -269,6 +270,6 @@ class TestIndexing:
         entry = aside(bench, "a")
         folder = acts.folder_of(bench.parts, entry)
         files.remove(os.path.join(folder, "a"))
-        assert 1 == acts.index(bench.parts)
+        assert 1 == index(bench.parts)
         assert (["gone"], []) == (settled(bench), bench.tree("quarantine"))
         assert not bench.parts.registry.entry(entry.id).open

@@ -84,6 +84,10 @@ def print_entry(document: dict[str, Any]) -> None:
     for line in report.lines(document):
         print(printable(line))
     print()
+    if document.get("reasons"):
+        rows = printable_rows(report.reason_rows(document["reasons"]))
+        print_table(report.REASONS, rows, nothing="")
+        print()
     rows = printable_rows(report.file_rows(document["paths"]))
     print_table(report.FILES, rows, nothing="no files")
 

@@ -81,4 +81,5 @@ def archived_record(shelf: Shelf, first: Session | None) -> dict[str, Any]:
         "opened": iso(first.opened) if first else None,
         "last_arrival": iso(shelf.changed),
         "findings": listing.codes(listing.happened(first.findings)) if first else [],
+        "place": "archive",
     }

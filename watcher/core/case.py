@@ -52,6 +52,14 @@ class Elsewhere:
 
 
 @dataclass(frozen=True, slots=True)
+class Awaited:
+    """Files that a DICOMDIR lists and that have not come; the first few, as paths in their drop."""
+
+    count: int = 0
+    files: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Seen:
     """What lies on disk and in the drops besides what the ledger tells. Paths are text.
 
@@ -61,6 +69,7 @@ class Seen:
     strays: Sequence[str] = ()
     unreadable: Mapping[str, Sequence[str]] = field(default_factory=dict)
     stuck: Sequence[str] = ()
+    awaited: Awaited = Awaited()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +127,9 @@ class Case:
         return self.command('archive --force --reason "..."')
 
 
-def counted(things: Sized, what: str) -> str:
+def counted(things: Sized | int, what: str) -> str:
     """How many: `1 file`, `3 files`."""
-    number = len(things)
+    number = things if isinstance(things, int) else len(things)
     return f"{number} {what}{'s'[: number != 1]}"
 
 

@@ -93,10 +93,13 @@ def verdict(findings: Iterable[Finding]) -> Verdict:
     return "conflict" if Severity.CONFLICT in severities else "ok"
 
 
-def held(findings: Iterable[Finding]) -> frozenset[str] | None:
-    """The scans that findings hold, by incoming ID; None: the whole session is held."""
+def held(findings: Iterable[Finding], *, whole: bool = False) -> frozenset[str] | None:
+    """The scans that findings hold, by incoming ID; None: the whole session is held.
+
+    `whole`: a transactional unit fed it, so that what holds some of it holds all (spec 10).
+    """
     scopes = {finding.scope for finding in findings if finding.blocks}
-    if "session" in scopes:
+    if "session" in scopes or (whole and scopes):
         return None
     return frozenset(scope.removeprefix("scan ") for scope in scopes)
 

@@ -31,6 +31,22 @@ def choose(sessions: Iterable[Session]) -> Session | None:
     return max(receiving or taking, key=lambda each: each.id, default=None)
 
 
+def fitting(
+    sessions: Iterable[Session], study: str, *, any_study: bool, timestamp: str = ""
+) -> list[Session]:
+    """Of the sessions of a place, those a study's files fit; a layout names one for any study.
+
+    `timestamp`: what a layout calls the session besides, as XNAT's session URL does: its id, or
+    the name it was opened under. Other sessions are not meant then.
+    """
+    return [
+        each
+        for each in sessions
+        if (any_study or each.study == study)
+        and (not timestamp or timestamp in {each.id, each.origins.get("timestamp")})
+    ]
+
+
 def fate(examined: Examined, known: Sequence[Known]) -> Fate:
     """What becomes of a file, given those with its UIDs in its session."""
     if twin(examined, known) is not None:

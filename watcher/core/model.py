@@ -106,6 +106,7 @@ class RefusalCode(StrEnum):
     CHANGED = "changed"  # it changed while it was read
     GONE = "gone"
     DENIED = "denied"  # the daemon may not read it
+    UNIT = "unit"  # the unit it belongs to, or speaks of, is not complete
     # it stays, said once
     NOT_REGULAR = "not-regular"
     DICOMDIR = "dicomdir"
@@ -297,7 +298,7 @@ class Session:
     partly: bool = False  # in CONFLICT: scans that no finding holds have still to go in
     dest: Destination = "prearchive"  # archive: every drop that fed it says so (spec 7)
     place: Destination = "prearchive"  # archive: all its files lie in the archived session too
-    landing: str = ""  # the unit that is being filed into it: until then it stays RECEIVING
+    landing: str = ""  # the units that are being filed into it: meanwhile it stays RECEIVING
     whole: bool = False  # fed by a transactional unit: findings hold all of it or nothing
 
     @property

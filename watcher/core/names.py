@@ -126,6 +126,17 @@ def is_timestamp(text: str) -> bool:
     return _TIMESTAMP.fullmatch(text) is not None
 
 
+def is_moment(text: str) -> bool:
+    """Whether a name that somebody gave may be a session id: of its shape, and a true moment."""
+    if not is_timestamp(text):
+        return False
+    try:
+        datetime.strptime(text[:15], "%Y%m%d_%H%M%S").replace(tzinfo=UTC)
+    except ValueError:
+        return False
+    return True
+
+
 def is_label(text: str) -> bool:
     """Whether a text is of XNAT's alphabet, as every project, subject and session label is."""
     return _LABEL.fullmatch(text) is not None

@@ -171,6 +171,11 @@ def _incomplete(case: Case) -> Iterator[Finding]:
         yield replace(
             finding, incoming={"files": list(stuck)[:FEW]}, evidence={"count": len(stuck)}
         )
+    if (awaited := case.seen.awaited).count:
+        text = f"{counted(awaited.count, 'file')} that a DICOMDIR lists did not come"
+        finding = new("incomplete", Severity.WARN, text)
+        evidence = {"count": awaited.count}
+        yield replace(finding, incoming={"files": list(awaited.files)}, evidence=evidence)
 
 
 def _maybe_incomplete(case: Case) -> Iterator[Finding]:

@@ -2,8 +2,12 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
-from watcher.core.model import Fingerprint
+from watcher.core.model import Fingerprint, RefusalCode
+
+ARCHIVES: Final = (b".zip", b".tar", b".tar.gz", b".tgz")
+"""The endings of archive files, in upper or lower case."""
 
 
 class Kind(StrEnum):
@@ -23,3 +27,12 @@ class Unit:
     kind: Kind
     sources: tuple[tuple[bytes, Fingerprint], ...]  # its files, without markers
     markers: tuple[tuple[bytes, Fingerprint], ...] = ()  # `.complete` files that speak of it
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One reason why a unit is refused whole."""
+
+    code: RefusalCode
+    path: bytes  # of the member within the unit; empty: the unit itself
+    text: str  # one sentence

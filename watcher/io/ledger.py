@@ -153,14 +153,27 @@ class Ledger:
             ]
 
     def resting(self, now: float | None, max_open: float) -> list[Session]:
-        """RECEIVING sessions whose time is up (None: all of them), oldest first."""
+        """RECEIVING sessions whose time is up (None: all of them), oldest first.
+
+        Not those in which a unit lands.
+        """
         row = tables.session.c
         query = select(tables.session).where(row.status == Status.RECEIVING).order_by(row.id)
+        query = query.where(tables.LANDING == "")
         if now is not None:
             quiet = row.last_arrival + row.inactivity <= now
             query = query.where(or_(quiet, row.receiving_since + max_open <= now))
         with self.read() as tx:
             return [tables.session_row(each) for each in tx.execute(query).mappings()]
+
+    def sendable(self) -> list[Session]:
+        """RECEIVING sessions for the archive, whose files may go there ahead; oldest first."""
+        row = tables.session.c
+        aimed = and_(func.json_extract(row.rest, "$.dest") == "archive", tables.LANDING == "")
+        query = select(tables.session).where(row.status == Status.RECEIVING, aimed)
+        with self.read() as tx:
+            found = tx.execute(query.order_by(row.id)).mappings()
+            return [tables.session_row(each) for each in found]
 
     def clamp(self, now: float) -> None:
         """Moments that lie ahead, because the clock was set back, are now."""
@@ -174,6 +187,7 @@ class Ledger:
         row = tables.session.c
         at = row.last_arrival + row.inactivity
         query = select(func.min(at)).where(row.status == Status.RECEIVING, at > now)
+        query = query.where(tables.LANDING == "")
         with self.read() as tx:
             found: float | None = tx.execute(query).scalar()
             return found
@@ -239,15 +253,16 @@ class Ledger:
         """A session after an event of its life, with these fields changed.
 
         None, and nothing changed, where `generation` is given and files have come since, or where
-        files are in hand and the session would leave RECEIVING. RefusedError for a move that is
-        not in the table.
+        files are in hand, or a unit lands, and the session would leave RECEIVING. RefusedError for
+        a move that is not in the table.
         """
         with self.write() as tx:
             old = session_in(tx, wanted)
             if generation is not None and old.generation != generation:
                 return None
             status = life.move(old.status, event_)
-            if old.status is Status.RECEIVING and status is not old.status and _in_hand(tx, wanted):
+            leaves = old.status is Status.RECEIVING and status is not old.status
+            if leaves and (old.landing or _in_hand(tx, wanted)):
                 return None
             new = replace(old, status=status, revision=old.revision + 1, **changes)
             put(tx, new)

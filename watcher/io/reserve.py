@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, Table, func, insert, select
 
 from watcher.core import life, names
-from watcher.core.find import Bound, Fate, Known, choose, fate, follow, twin
+from watcher.core.find import Bound, Fate, Known, choose, fate, fitting, follow, twin
 from watcher.core.model import (
     Candidate,
     Destination,
@@ -63,7 +63,7 @@ class Desks:
         self._now = now
         self._stamp = stamp
         self._labels: dict[SessionKey, SessionKey] = {}
-        self._ids: dict[SessionKey, str] = {}
+        self._ids: dict[tuple[SessionKey, str], str] = {}
         self._desks: dict[str, Desk] = {}
         self._bindings: dict[str, dict[SessionKey, Bound]] = {}
         self._new: set[str] = set()
@@ -75,7 +75,7 @@ class Desks:
 
     @property
     def reopened(self) -> list[Session]:
-        """Sessions this batch brought back to RECEIVING."""
+        """Sessions that this batch brought back to RECEIVING, or whose record is another now."""
         return [desk.session for desk in self._desks.values() if desk.reopened]
 
     def take(self, batch: Sequence[Incoming]) -> list[Reserved]:
@@ -133,24 +133,28 @@ class Desks:
         return self._labels[key]
 
     def _desk(self, key: SessionKey, subject: str, incoming: Incoming, *, wide: bool) -> "Desk":
-        if key not in self._ids:
-            session = self._find(key, any_study=wide) or self._create(key, subject, incoming)
-            self._ids[key] = session.id
+        name = incoming.identity.origins.get("timestamp", "")
+        if (key, name) not in self._ids:
+            found = self._find(key, name, any_study=wide)
+            session = found or self._create(key, subject, incoming, name)
+            self._ids[key, name] = session.id
             self._desks.setdefault(session.id, Desk(self._tx, session))
-        return self._desks[self._ids[key]]
+        return self._desks[self._ids[key, name]]
 
-    def _find(self, key: SessionKey, *, any_study: bool) -> Session | None:
-        """The session that takes files of this key; a layout names it whatever its study."""
+    def _find(self, key: SessionKey, name: str, *, any_study: bool) -> Session | None:
+        """The session that takes files of this key; `name`: the timestamp a layout gives it."""
         row = tables.session.c
         project = row.project.is_(None) if key.project is None else row.project == key.project
         query = select(tables.session).where(project, row.label == key.label)
         if not any_study:
             query = query.where(row.study == key.study)
-        return choose(tables.session_row(each) for each in self._tx.execute(query).mappings())
+        found = map(tables.session_row, self._tx.execute(query).mappings())
+        return choose(fitting(found, key.study, any_study=any_study, timestamp=name))
 
-    def _create(self, key: SessionKey, subject: str, incoming: Incoming) -> Session:
+    def _create(self, key: SessionKey, subject: str, incoming: Incoming, name: str) -> Session:
+        free = names.is_moment(name) and _is_free(self._tx, name)
         new = Session(
-            id=unique(self._tx, self._stamp()),
+            id=name if free else unique(self._tx, self._stamp()),
             project=key.project,
             subject=subject,
             label=key.label,
@@ -162,6 +166,7 @@ class Desks:
             inactivity=incoming.inactivity,
             auto_archive=incoming.identity.auto_archive,
             origins=incoming.identity.origins,
+            dest=incoming.dest,
         )
         self._tx.execute(insert(tables.session), [tables.session_columns(new)])
         self._new.add(new.id)
@@ -174,6 +179,17 @@ def unique(tx: Connection, stamp: str) -> str:
     while tx.execute(select(row).where(row == stamp)).first() is not None:
         stamp = names.next_timestamp(stamp)
     return stamp
+
+
+def _is_free(tx: Connection, wanted: str) -> bool:
+    """Whether no session has, or had, this id: staged, archived, or left unread in the tree."""
+    staged, archived, said = tables.session.c, tables.archived.c, tables.condition.c
+    queries = (
+        select(staged.id).where(staged.id == wanted),
+        select(archived.label).where(archived.session == wanted),
+        select(said.key).where(said.key == f"session/{wanted}"),  # all that `adopt` keeps of it
+    )
+    return not any(tx.execute(query).first() for query in queries)
 
 
 def _labels_like(table: Table, key: SessionKey) -> Select[Any]:
@@ -276,22 +292,36 @@ class Desk:
     def _file(self, incoming: Incoming, now: float) -> None:
         old = self.session
         status = life.move(old.status, life.Event.FILE)
-        self.reopened |= status is not old.status
+        landing = landing_too(old.landing, incoming.unit)
+        both = old.dest == incoming.dest == "archive"  # while every drop that fed it says so
+        dest: Destination = "archive" if both else "prearchive"
+        other = (status, landing, dest) != (old.status, old.landing, old.dest)
+        self.reopened |= other
         self.session = replace(
             old,
             status=status,
+            landing=landing,
+            dest=dest,
             receiving_since=old.receiving_since if status is old.status else now,
-            revision=old.revision + (status is not old.status),
+            revision=old.revision + other,
             last_arrival=now,
             inactivity=incoming.inactivity,
             generation=old.generation + 1,
             drops=tuple(dict.fromkeys((*old.drops, incoming.candidate.drop))),
             hold_auto=False,
+            place="prearchive",  # it is not in the archive yet
         )
         self.changed = True
 
     def _renew(self, verdict: Fate, incoming: Incoming, now: float) -> None:
         """A duplicate renews a RECEIVING session's timer and changes no other status."""
         if verdict is Fate.DUPLICATE and self.session.status in life.RENEWED:
-            self.session = replace(self.session, last_arrival=now, inactivity=incoming.inactivity)
+            rest = self.session.inactivity if incoming.unit else incoming.inactivity
+            self.session = replace(self.session, last_arrival=now, inactivity=rest)
             self.changed = True
+
+
+def landing_too(landing: str, unit: str) -> str:
+    """The units that land in a session, and this one (empty: none more)."""
+    units = landing.split()
+    return landing if not unit or unit in units else " ".join([*units, unit])

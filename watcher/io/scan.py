@@ -10,14 +10,14 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from stat import S_IFBLK, S_IFCHR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 from watcher.core.errors import MissingPlaceError, storage_error
 from watcher.core.model import Fingerprint
 from watcher.io.aside import LEAVING
 from watcher.io.ignore import SIGN, Ignore
 
-__all__ = ["Ignore", "Kind", "Look", "Seen", "look", "prune", "stat"]
+__all__ = ["Ignore", "Kind", "Known", "Look", "Seen", "look", "prune", "stat"]
 
 Kind = Literal["file", "link", "fifo", "socket", "device"]
 
@@ -50,6 +50,29 @@ class Seen:
     kind: Kind
 
 
+class Known(Protocol):
+    """The files that need nothing more: left out of what a look gives, in the thread that looks."""
+
+    def skips(self, path: bytes) -> bool:
+        """Whether its name alone will do: it is not even looked at."""
+
+    def has(self, path: bytes, found: Fingerprint) -> bool:
+        """Whether this very file needs nothing more."""
+
+
+class _Nothing:
+    """Every file is new."""
+
+    def skips(self, path: bytes) -> bool:  # noqa: ARG002  as Known has it
+        return False
+
+    def has(self, path: bytes, found: Fingerprint) -> bool:  # noqa: ARG002  as Known has it
+        return False
+
+
+NOTHING: Final = _Nothing()
+
+
 @dataclass(frozen=True, slots=True)
 class Look:
     """What a look found. All paths are relative to the root; `b""` is the root itself."""
@@ -60,6 +83,9 @@ class Look:
     failed: list[tuple[bytes, int]] = field(default_factory=list)  # directory, errno
     signs: list[bytes] = field(default_factory=list)  # the `.complete` files
     aside: list[bytes] = field(default_factory=list)  # what a crash kept from being removed
+    minded: list[Seen] = field(
+        default_factory=list
+    )  # other ignored files, where they are asked for
 
     @property
     def complete(self) -> bool:
@@ -73,23 +99,25 @@ def look(
     ignore: Ignore,
     below: Collection[bytes] | None = None,
     beat: Callable[[], None] = lambda: None,
+    known: Known = NOTHING,
+    mind: bool = False,
 ) -> Look:
-    """All that lies in `root`, or in and below the directories `below` it.
+    """All that lies in `root`, or in and below the directories `below` it, but for `known` files.
 
     Mounts inside are entered, links are not. What vanishes meanwhile is left out. A directory
     that can't be read stands in `failed`, the rest goes on. MissingPlaceError where root is not
     there or is no directory, StorageError where it can't be opened. `beat` is called for each
-    directory and name that was met.
+    directory and name that was met. `mind`: files with ignored names stand in `minded`.
     """
     starts = _outermost((b"",) if below is None else below)
     with _opened(root) as top:
         status = os.fstat(top)
-        walk = _Walk(ignore, beat)
+        walk = _Walk(ignore, beat, known, mind=mind)
         for parts in starts:
             walk.start(top, parts)
         identity = (status.st_dev, status.st_ino)
     failed = list(walk.failed.items())
-    return Look(identity, walk.found, walk.folders, failed, walk.signs, walk.aside)
+    return Look(identity, walk.found, walk.folders, failed, walk.signs, walk.aside, walk.minded)
 
 
 def stat(root: str, paths: Sequence[bytes]) -> list[Seen | int | None]:
@@ -147,9 +175,14 @@ class _Frame:
 class _Walk:
     """One look in progress: depth first, by loop; descriptors are bounded by DEPTH."""
 
-    def __init__(self, ignore: Ignore, beat: Callable[[], None]) -> None:
+    def __init__(
+        self, ignore: Ignore, beat: Callable[[], None], known: Known, *, mind: bool
+    ) -> None:
         self.ignore = ignore
         self.beat = beat
+        self.known = known
+        self.mind = mind
+        self.minded: list[Seen] = []
         self.found: list[Seen] = []
         self.folders: list[bytes] = []
         self.signs: list[bytes] = []
@@ -219,25 +252,32 @@ class _Walk:
         try:
             folder = entry.is_dir(follow_symlinks=False)
             if self.ignore.skips(name, is_dir=folder, top=not path):
-                self.note(name, path, folder=folder)
+                self.note(entry, path, folder=folder)
                 return False
             if folder:
                 return True
+            where = _join(path, name)
+            if self.known.skips(where):
+                return False
             status = entry.stat(follow_symlinks=False)
         except OSError as error:  # of one file; said of its directory, once
             self.fail(path, error)
             return False
-        kind = _KINDS.get(S_IFMT(status.st_mode))
-        if kind is not None:
-            self.found.append(Seen(_join(path, name), Fingerprint.of(status), kind))
+        kind, seen = _KINDS.get(S_IFMT(status.st_mode)), Fingerprint.of(status)
+        if kind is not None and not (kind == "file" and self.known.has(where, seen)):
+            self.found.append(Seen(where, seen, kind))
         return kind is None  # it became a directory since it was listed
 
-    def note(self, name: str, path: bytes, *, folder: bool) -> None:
+    def note(self, entry: os.DirEntry[str], path: bytes, *, folder: bool) -> None:
         """Take down an ignored name that means something."""
+        name = entry.name
         if name == SIGN and not folder:
             self.signs.append(_join(path, name))
         elif name.startswith(LEAVING) and not folder:
             self.aside.append(_join(path, name))
+        elif self.mind and entry.is_file(follow_symlinks=False):
+            seen = Fingerprint.of(entry.stat(follow_symlinks=False))
+            self.minded.append(Seen(_join(path, name), seen, "file"))
 
     def fail(self, path: bytes, error: OSError) -> None:
         """Note what could not be looked at; what vanished is not worth a note."""

@@ -14,6 +14,7 @@ from watcher.report.times import iso
 
 SCANS: Final = ("SCAN", "DESCRIPTION", "MODALITY", "STUDY", "FILES", "SIZE", "EXPECTED")
 _BECAME: Final = {"kept": "kept out (history)"}
+AHEAD: Final = "place    archive: its files lie there, listed once no more of them come"
 TIMELINE: Final = ("WHEN", "WHAT", "")
 
 
@@ -181,7 +182,14 @@ def head(document: Mapping[str, Any]) -> list[str]:
         said.append(f"auto-archive as {origins['auto_archive']} says")
     said += [f"drops    {', '.join(document['drops'])}"] if document["drops"] else []
     said += [f"error    {document['error']}"] if document["error"] else []
+    said += [AHEAD] if is_ahead(document) else []
     return [*said, f"folder   {document['folder']}"]
+
+
+def is_ahead(document: Mapping[str, Any]) -> bool:
+    """Whether all files of a session that waits lie in the archive, ahead of the catalogs."""
+    ended = document["status"] in {Status.ARCHIVED.value, Status.DELETED.value}
+    return not ended and document["place"] == "archive"
 
 
 def scan_rows(document: Mapping[str, Any]) -> list[Sequence[object]]:

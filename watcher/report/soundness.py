@@ -11,6 +11,7 @@ FLAW_HEAD: Final = ("PROJECT", "LABEL", "FINDING", "PATH", "TEXT", "WHAT SETTLES
 _BY_HAND: Final[Mapping[Code, str]] = {
     "extra": "move it away by hand",
     "schema": "correct by hand what it names",  # what a person wrote stays
+    "pending": "nothing to do: it is listed once no more files come",
 }
 
 

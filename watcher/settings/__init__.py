@@ -126,8 +126,12 @@ def _drop_faults(drops: tuple[tables.Drop, ...], faults: list[str]) -> Iterator[
 
 
 def _mode_faults(place: str, drop: tables.Drop) -> Iterator[str]:
-    if drop.mode != "gradual" and drop.layout:
-        yield f"{place}.layout: refused in a transactional drop"
+    """What one way of importing has no use for (spec 7), and would pass over in silence."""
+    if drop.mode == "transactional" and drop.layout:
+        found = shown("/".join(drop.layout))
+        yield f"{place}.layout: found {found}; refused in a transactional drop: it takes units"
+    if drop.mode == "gradual" and drop.strict:
+        yield f'{place}.strict: found true; it is for a drop with import = "transactional"'
 
 
 def _projects(file: tables.File) -> policy.Projects:

@@ -154,7 +154,7 @@ def _sweep(parts: Parts, moment: str, names: Sequence[str]) -> None:
 
 
 def _label(name: str) -> str:
-    for ending in (".plan.json", ".delete.json", ".split.json", ".json", ".xml"):
+    for ending in (".plan.json", ".delete.json", ".split.json", ".ahead.json", ".json", ".xml"):
         if name.endswith(ending):
             return name.removesuffix(ending)
     return name

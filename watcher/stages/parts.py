@@ -49,10 +49,15 @@ class Parts:
         return self.projects.known.get(session.project) if session.project else None
 
     def auto_archive(self, session: Session) -> bool:
-        """Whether the session is archived without a person (spec 6: AA overrules the project)."""
+        """Whether the session is archived without a person.
+
+        The drops' dest overrules AA, which overrules the project (spec 6, 7).
+        """
         project = self.project(session)
         if project is None or session.hold_auto:
             return False
+        if session.dest == "archive":
+            return True
         return project.auto_archive if session.auto_archive is None else session.auto_archive
 
     def keys(self, session: Session) -> list[str]:

@@ -130,6 +130,12 @@ class Promise:
         dropped = tuple(drop.source for drop in self.drops)
         return (*carried, *dropped, *(aside.source for aside in self.asides))
 
+    @property
+    def targets(self) -> frozenset[str]:
+        """Where in the archived session they are, or are to be."""
+        carried = frozenset(carry.target for carry in self.carries)
+        return carried.union(drop.target for drop in self.drops)
+
 
 LISTS: Final = ("leftovers", "sizes", "studies", "totals")
 

@@ -17,7 +17,7 @@ from watcher.io import files
 from watcher.stages import inventory
 from watcher.stages.comparing import Pair, compare_all
 from watcher.stages.documents import Documents, documents_of
-from watcher.stages.expected import listed, stuck
+from watcher.stages.expected import awaited, listed, stuck
 from watcher.stages.parts import Parts
 from watcher.stages.shelf import GZIP, Shelf
 
@@ -90,7 +90,7 @@ def judge(parts: Parts, session: Session, scans: Sequence[Scan] | None = None) -
 
 def _partly(parts: Parts, judged: Judged, answers: Mapping[str, Comparison]) -> Judged:
     """The judgement with what can go in, where findings hold some of it."""
-    kept = held(judged.findings)
+    kept = held(judged.findings, whole=judged.session.whole)
     if kept is not None and not kept:
         return judged
     session, shelf = judged.session, judged.shelf
@@ -213,6 +213,7 @@ def _seen(parts: Parts, session: Session, scans: Sequence[Scan]) -> Seen:
         strays=_strays(parts, session, scans),
         unreadable={scan.id: lost for scan in scans if (lost := tuple(_unreadable(base, scan)))},
         stuck=stuck(parts, session),
+        awaited=awaited(parts, session, scans),
     )
 
 
