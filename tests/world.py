@@ -144,7 +144,7 @@ class Daemon:
                 self.events.append(json.loads(line))
                 self._more.notify_all()
 
-    def wait_for(self, event, count=1, timeout=30.0, **fields):
+    def wait_for(self, event, count=1, timeout=60.0, **fields):
         """The first `count` events of this name with these fields; fails after `timeout` s."""
 
         def found():
@@ -160,12 +160,12 @@ class Daemon:
         assert len(hits) >= count, f"{len(hits)} of {count} {event}: {self.events[-20:]}"
         return hits[:count]
 
-    def wait_until(self, reached, timeout=30.0):
+    def wait_until(self, reached, timeout=60.0):
         """Wait until something holds, asked again after each line; fails after `timeout` s."""
         with self._more:
             assert self._more.wait_for(reached, timeout), self.events[-20:]
 
-    def stop(self, number=signal.SIGTERM, timeout=20.0):
+    def stop(self, number=signal.SIGTERM, timeout=60.0):
         """Send a signal; gives the exit code and how long it took, in seconds."""
         began = time.monotonic()
         self.process.send_signal(number)

@@ -90,7 +90,7 @@ class TestStopping:
             code, took = daemon.stop()
             assert 0 == code, daemon.errors
             assert "SIGTERM" == daemon.events[-1]["reason"]
-            assert took < 4  # two seconds and what a shared machine adds
+            assert took < 15  # two seconds and what a shared machine adds
             assert "" == daemon.errors
 
     def test_sigint_is_an_interruption(self, world):

@@ -470,9 +470,9 @@ def test_deflated_damage():
 
 
 def timed(data, **limits):
-    begun = time.perf_counter()
+    begun = time.process_time()
     result = walk(data, len(data), WANTED, **limits)
-    return result.hostile, time.perf_counter() - begun
+    return result.hostile, time.process_time() - begun
 
 
 def test_deflate_bomb():

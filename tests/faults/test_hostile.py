@@ -71,7 +71,7 @@ def strew(world, outside):
     return sorted(os.listdir(drop))
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(300)
 def test_what_is_no_file_stays_and_is_said_once(world, outside, row):
     """Neither read nor removed, and the good file beside it is archived."""
     left = strew(world, outside)
@@ -153,7 +153,7 @@ CONFIGURATIONS = {
 
 
 @pytest.mark.campaign
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("how", CONFIGURATIONS)
 def test_no_tag_leads_anywhere(tmp_path, how, row):
     """Whatever a tag says, its file lies in the stores, under labels of letters, once."""

@@ -17,7 +17,7 @@ from faults.trials import Driver
 
 pytestmark = pytest.mark.faults
 TREE = str(Path(__file__).parents[2])
-PROMPT = 6.0  # seconds: two are promised (spec 4), the rest is for a machine under load
+PROMPT = 20.0  # seconds: two are promised (spec 4), the rest is for a machine under load
 MANY = 150  # files: their filing, building and archiving takes a while
 
 

@@ -61,7 +61,7 @@ def test_folders_above_a_store_are_the_administrators(store):
     assert b"mine" == files.read(f"{store}/P1/a")
 
 
-@pytest.mark.timeout(10)
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize("make", [os.mkfifo, lambda path: os.symlink("/dev/null", path)])
 def test_what_is_no_file_is_not_read(tmp_path, make):
     """A FIFO does not block, and a device has no bytes for us: it is said, and for good."""

@@ -96,7 +96,7 @@ def test_a_stop_is_heeded_while_files_are_compared(bench, interpreter, tmp_path)
     began = time.monotonic()
     with pytest.raises(Stopped):
         compare_all(parts, {"a": (str(tmp_path), str(tmp_path))})
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
 
 
 def test_nothing_to_compare_starts_no_reader(bench, interpreter):

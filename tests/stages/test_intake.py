@@ -25,7 +25,7 @@ async def workers():
 
 async def until(intake, reached):
     """Step the stage until something holds; fails after a while."""
-    with anyio.fail_after(30):
+    with anyio.fail_after(60):
         await intake.step()
         while not reached():
             pause = intake.looker.next_due() - intake.parts.clock.monotonic()
@@ -201,7 +201,7 @@ async def test_emptied_directories_go_once_quiet(bench, workers):
     os.makedirs(os.path.join(drop.path, "empty"))
     make_dicom(os.path.join(drop.path, "a", "b", "x"))
     await until(intake, lambda: intake.tally.filed)
-    with anyio.fail_after(30):
+    with anyio.fail_after(60):
         while os.path.exists(os.path.join(drop.path, "a")):
             intake.hint(b"empty")
             await intake.step()
@@ -277,7 +277,7 @@ class TestSessions:
         with bench.parts.leases.hold(bench.parts.keys(session), 0.0):
             await sessions.round(idle=True)
             assert Status.RECEIVING is bench.parts.ledger.session(session.id).status
-        with anyio.fail_after(30):
+        with anyio.fail_after(60):
             while bench.parts.ledger.sessions():
                 await sessions.round(idle=True)
                 await sessions.bell.wait(0.2)

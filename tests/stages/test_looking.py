@@ -37,7 +37,7 @@ def pending(looker):
 
 
 async def until(reached, step):
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         while not reached():
             await step()
             await anyio.sleep(0.01)
@@ -97,7 +97,7 @@ class TestMissing:
         os.rename(bench.drop.path, f"{bench.drop.path}.old")
         os.mkdir(bench.drop.path)
         await eyes.look_fully()
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             await eyes.replaced.wait(None)
 
     async def test_pruning_a_drop_that_is_gone_is_no_fault(self, bench):
@@ -164,7 +164,7 @@ class TestMounts:
         for mount in ("", "nfs4 server:/share", ""):
             bench.parts.ledger.remember("mount/mri", mount)
             await eyes.look_fully()
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             await eyes.replaced.wait(None)
 
     async def test_a_mount_point_that_the_machine_names(self, bench):
@@ -286,12 +286,12 @@ class TestLooks:
         """A pending file that vanished is forgotten at the next full look, or the second look."""
         eyes = looker(bench, rescan_interval=1000.0)
         bench.put("a")
-        bench.put("b")
         await eyes.look()
         os.remove(bench.path("a"))
+        bench.put("b")
         await eyes.look_fully()
         assert {b"b"} == pending(eyes)
-        os.remove(bench.path("b"))
+        os.remove(bench.path("b"))  # seen once, it can't be ripe: somebody would take it then
         await until(lambda: not pending(eyes), eyes.look)
 
     async def test_what_is_left_alone_is_seen_once(self, bench):
