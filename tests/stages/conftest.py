@@ -18,12 +18,12 @@ from watcher.dicom import catalog, schema
 from watcher.dicom.markup import XNAT
 from watcher.io import files
 from watcher.io.clock import Clock
+from watcher.io.desk import Incoming
 from watcher.io.lease import Leases
 from watcher.io.ledger import Ledger
 from watcher.io.reader import examine
 from watcher.io.receiving import Receiving
 from watcher.io.registry import Registry
-from watcher.io.reserve import Incoming
 from watcher.io.said import Conditions
 from watcher.io.stores import Storage
 from watcher.stages import reading

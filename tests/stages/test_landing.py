@@ -607,8 +607,9 @@ class TestWhileItLands:
         folder = os.path.join(here.parts.storage.incoming, name)
         (staged,) = (each for each in os.listdir(folder) if each.endswith(".part"))
         os.rename(f"{folder}/{staged}", bench.path("away"))
-        with pytest.raises(StorageError):
-            await here.lander.settle("mri")
+        (fared,) = await here.lander.settle("mri")
+        (error,) = fared.errors.values()
+        assert ("waits", True) == (fared.result, isinstance(error, StorageError))
         assert here.lander.owes
         os.rename(bench.path("away"), f"{folder}/{staged}")
         await here.lander.settle("mri")

@@ -12,6 +12,8 @@ from mortal import mortal
 from watcher.core.errors import StorageError
 from watcher.core.model import Status
 from watcher.core.policy import Identify, Limits
+from watcher.io import files
+from watcher.io.lease import session_key
 from watcher.io.workers import Workers
 from watcher.stages.filing import Filer
 from watcher.stages.hop import Hop
@@ -526,6 +528,20 @@ class TestLanding:
             intake.tally.filed,
             [each["text"] for each in bench.events("file.waiting")],
         )
+
+    async def test_what_is_carried_on_is_taken_once(self, bench, units):
+        """A kept unit that could not be let go at once: the next try ends it, and none repeats."""
+        intake = units(after="keep")
+        session = bench.filed(2)
+        bench.put("v/a", 1)
+        parts = bench.parts
+        with parts.leases.hold([session_key(session.id)], parts.clock.now()):
+            await until(intake, lambda: parts.ledger.session(session.id).landing)
+        await until(intake, lambda: not intake.lander.owes)
+        assert ({}, ["v/a"]) == (waiting(intake), sorted(files.walk(bench.drop.path)))
+        assert (2, 0) == (len(parts.ledger.instances(session.id)), intake.tally.duplicates)
+        await round_of(intake)
+        assert {} == waiting(intake)
 
     async def test_nothing_lands_on_a_full_disk(self, bench, units, workers):
         """Units wait where they lie while the prearchive is low, and land when there is room."""

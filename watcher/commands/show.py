@@ -111,6 +111,7 @@ def _known(session: Session, sizes: listing.Sizes) -> dict[str, Any]:
         "origins": dict(session.origins),
         "drops": list(session.drops),
         "error": session.error,
+        "whole": session.whole,
         "findings": [finding_values(each) for each in listing.findings_of(session)],
         "decisions": [review.decision(each) for each in session.decisions],
     }

@@ -25,8 +25,9 @@ from watcher.core.model import (
     Status,
 )
 from watcher.io import tables
+from watcher.io.desk import Hand, Incoming, Reserved
 from watcher.io.ledger import NAMED, Ledger, named, put
-from watcher.io.reserve import Desks, Hand, Incoming, Reserved, unique
+from watcher.io.reserve import Desks, unique
 
 PAGE: Final = 2000  # sources read or forgotten at once, of as many as there may be
 

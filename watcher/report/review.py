@@ -15,6 +15,7 @@ from watcher.report.times import iso
 SCANS: Final = ("SCAN", "DESCRIPTION", "MODALITY", "STUDY", "FILES", "SIZE", "EXPECTED")
 _BECAME: Final = {"kept": "kept out (history)"}
 AHEAD: Final = "place    archive: its files lie there, listed once no more of them come"
+WHOLE: Final = "unit     it came whole: a finding that holds a part of it holds all of it"
 TIMELINE: Final = ("WHEN", "WHAT", "")
 
 
@@ -183,13 +184,17 @@ def head(document: Mapping[str, Any]) -> list[str]:
     said += [f"drops    {', '.join(document['drops'])}"] if document["drops"] else []
     said += [f"error    {document['error']}"] if document["error"] else []
     said += [AHEAD] if is_ahead(document) else []
+    said += [WHOLE] if document.get("whole") and not _ended(document) else []
     return [*said, f"folder   {document['folder']}"]
 
 
 def is_ahead(document: Mapping[str, Any]) -> bool:
     """Whether all files of a session that waits lie in the archive, ahead of the catalogs."""
-    ended = document["status"] in {Status.ARCHIVED.value, Status.DELETED.value}
-    return not ended and document["place"] == "archive"
+    return not _ended(document) and document["place"] == "archive"
+
+
+def _ended(document: Mapping[str, Any]) -> bool:
+    return document["status"] in {Status.ARCHIVED.value, Status.DELETED.value}
 
 
 def scan_rows(document: Mapping[str, Any]) -> list[Sequence[object]]:

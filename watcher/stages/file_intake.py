@@ -14,8 +14,8 @@ from watcher.core.model import QUARANTINED, Candidate, Fingerprint, Refusal, Ref
 from watcher.core.policy import Drop, Identify
 from watcher.core.route import identify
 from watcher.core.settle import Quiet
+from watcher.io.desk import Incoming
 from watcher.io.files import make_folder
-from watcher.io.reserve import Incoming
 from watcher.io.workers import Workers
 from watcher.stages import pending, reading
 from watcher.stages.filing import Filer

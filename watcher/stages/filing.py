@@ -19,7 +19,7 @@ from watcher.core.find import Fate
 from watcher.core.model import Candidate, Fingerprint
 from watcher.core.policy import Drop
 from watcher.io import files
-from watcher.io.reserve import Incoming, Reserved
+from watcher.io.desk import Incoming, Reserved
 from watcher.stages.hands import release, settle_hands
 from watcher.stages.outcomes import Outcome, Result
 from watcher.stages.parting import Parted, is_as_read, is_there, part, remove_source

@@ -7,7 +7,7 @@ from contextlib import suppress
 from watcher.core.errors import StorageError
 from watcher.core.model import Instance
 from watcher.io import files, sources
-from watcher.io.reserve import Hand, Reserved
+from watcher.io.desk import Hand, Reserved
 from watcher.stages.parts import Parts
 
 

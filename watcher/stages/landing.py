@@ -5,9 +5,10 @@ unit that goes is promised, and lands from then on whatever happens: see `unit_p
 `unit_carrying`.
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 import anyio
 
@@ -38,6 +39,9 @@ from watcher.stages.unit_record import Promise
 NOT_NOW: Final = (StorageError, MissingPlaceError, DocumentError, HeldError, WorkerError)
 
 
+Result: TypeAlias = Literal["landed", "waits", "refused"]
+
+
 @dataclass(frozen=True, slots=True)
 class Landed:
     """How a unit fared. Paths are those of its sources in the drop, in bytes.
@@ -48,7 +52,7 @@ class Landed:
     on: try again after a pause. Neither: look again soon.
     """
 
-    result: Literal["landed", "waits", "refused"]
+    result: Result
     remains: Mapping[bytes, Fingerprint | None] = field(default_factory=dict)
     held: Mapping[bytes, Refusal] = field(default_factory=dict)
     errors: Mapping[bytes, Exception] = field(default_factory=dict)
@@ -96,39 +100,38 @@ class Lander:
         """This drop has hands of its own: nobody else's touch it, which may hang."""
         self._served.add(drop)
 
-    async def settle(self, drop: str) -> None:
+    async def settle(self, drop: str) -> list[Landed]:
         """Carry on what was promised and could not be done: call it while `owes`, now and then.
 
         `drop`: for which; units of drops that nobody serves are carried too, and those drops are
-        not touched. What still can't be is tried again at the next call; StorageError: the first
-        that a store, or the ledger, said to it.
+        not touched. Gives how those fared that were tried; what waits still is tried again at the
+        next call. StorageError: nothing could be looked up.
         """
         near, self.owes = Hop(1), False  # first: what is promised meanwhile is owed
-        refused: StorageError | None = None
+        fared: list[Landed] = []
         for unit_id in await near(unit_promise.promised, self._parts):
             try:
                 made = await near(unit_promise.read, self._parts, unit_id)
-                self.owes = not await self._settle(made, drop) or self.owes
+                fared += await self._settle(made, drop)
             except LedgerError:
                 self.owes = True
                 raise
             except (*NOT_NOW, Stopped) as error:
                 self.owes = True
-                if refused is None and isinstance(error, StorageError):
-                    refused = error
-        if refused is not None:
-            raise refused
+                fared.append(Landed("waits", errors={os.fsencode(unit_id): error}))
+        return fared
 
-    async def _settle(self, made: Promise, drop: str) -> bool:
-        """Carry one; False: its drop lands a unit now, or has hands of its own."""
+    async def _settle(self, made: Promise, drop: str) -> list[Landed]:
+        """Carry one; nothing where its drop lands a unit now, or has hands of its own."""
         name = made.unit.drop
         carrier, lock = self._carrier(name), self._lock(name)
         if lock.locked() or (name != drop and name in self._served):
-            return False
+            self.owes = True
+            return []
         async with lock:
-            if made.id in await carrier.thread(unit_promise.promised, self._parts):
-                await carrier.carry(made, far=name == drop)
-        return True
+            if made.id not in await carrier.thread(unit_promise.promised, self._parts):
+                return []
+            return [_landed(await carrier.carry(made, far=name == drop), "landed")]
 
     def _lock(self, drop: str) -> anyio.Lock:
         return self._locks.setdefault(drop, anyio.Lock())
@@ -185,10 +188,14 @@ class Lander:
         self.owes = True
         carried: Carried = await carrier.carry(made, far=True)
         paths = {path for path, _ in (*unit.sources, *unit.markers)}
-        return Landed(
-            "landed" if paths <= carried.remains.keys() else "waits",
-            remains=carried.remains,
-            filed=carried.filed,
-            duplicates=carried.duplicates,
-            quarantined=carried.set_aside,
-        )
+        return _landed(carried, "landed" if paths <= carried.remains.keys() else "waits")
+
+
+def _landed(carried: Carried, result: Result) -> Landed:
+    return Landed(
+        result,
+        remains=carried.remains,
+        filed=carried.filed,
+        duplicates=carried.duplicates,
+        quarantined=carried.set_aside,
+    )

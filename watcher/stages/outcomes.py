@@ -7,7 +7,7 @@ from enum import StrEnum
 from watcher.core.errors import StorageError
 from watcher.core.model import Fingerprint
 from watcher.core.policy import Drop
-from watcher.io.reserve import Incoming
+from watcher.io.desk import Incoming
 from watcher.stages.parting import remove_source
 from watcher.stages.parts import Parts
 

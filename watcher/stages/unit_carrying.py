@@ -21,8 +21,8 @@ from watcher.core.errors import (
 from watcher.core.model import Candidate, Fingerprint, Refusal, RefusalCode
 from watcher.core.muster import Part
 from watcher.io import sources
+from watcher.io.desk import Incoming
 from watcher.io.lease import session_key
-from watcher.io.reserve import Incoming
 from watcher.stages import unit_promise
 from watcher.stages.filing import Filer
 from watcher.stages.hop import Hop

@@ -10,13 +10,7 @@ from dataclasses import dataclass, field, replace
 
 import anyio
 
-from watcher.core.errors import (
-    AlreadyRunningError,
-    HeldError,
-    LedgerError,
-    MissingPlaceError,
-    StorageError,
-)
+from watcher.core.errors import AlreadyRunningError, LedgerError, StorageError
 from watcher.core.gathering import SIGN, Gathering, spoken_of, unit_of
 from watcher.core.model import Candidate, Fingerprint, Refusal, RefusalCode
 from watcher.core.policy import Drop
@@ -105,16 +99,22 @@ class Units:
 
     async def _carry_on(self) -> None:
         """What was promised and could not be done; `disk` says what a store refuses."""
+        async with self.eyes:
+            self.looker.leaving = True
         try:
-            await self.lander.settle(self.drop.name)
-        except LedgerError:
-            raise
-        except StorageError as error:
-            self.parts.failing.met((OWED, self.drop.name), error, self._now(), IDLE)
-        except (MissingPlaceError, HeldError):
-            return  # it is there, or let go, at one of the next tries
-        else:
-            self.parts.failing.over((OWED, self.drop.name), "prearchive", "state")
+            fared = await self.lander.settle(self.drop.name)
+        finally:
+            self.looker.leaving = False
+        async with self.eyes:
+            for each in fared:
+                self._tell(each, "prearchive")
+        errors = [error for each in fared for error in each.errors.values()]
+        refused = next((each for each in errors if isinstance(each, StorageError)), None)
+        if refused is not None:
+            self.parts.failing.met((OWED, self.drop.name), refused, self._now(), IDLE)
+        elif not errors:
+            self.parts.failing.over((OWED, self.drop.name))
+        self.filed()
 
     def pause(self) -> float:
         """Seconds until something may be complete without a look."""
@@ -213,14 +213,17 @@ class Units:
             self._settle(unit, landed)
         self.filed()
 
-    def _settle(self, unit: Unit, landed: Landed) -> None:
+    def _tell(self, landed: Landed, store: str) -> None:
+        """Count what landed, and tell the eyes what is done with; `store` took it."""
         self.tally.filed += landed.filed
         self.tally.duplicates += landed.duplicates
         self.tally.quarantined += landed.quarantined
-        store = "quarantine" if landed.result == "refused" else "prearchive"
         for path, remains in landed.remains.items():
             self.holding.trouble.over(path, store, "state")
             self.looker.finish(path, remains)
+
+    def _settle(self, unit: Unit, landed: Landed) -> None:
+        self._tell(landed, "quarantine" if landed.result == "refused" else "prearchive")
         if landed.result == "waits":
             self._wait(unit, landed)
         self.looker.hint(unit.name)  # what came meanwhile is another unit

@@ -18,7 +18,7 @@ from watcher.core.muster import Part
 from watcher.core.policy import Drop
 from watcher.core.unit import Kind, Unit
 from watcher.io import files, journal
-from watcher.io.reserve import Incoming
+from watcher.io.desk import Incoming
 from watcher.stages.parts import Parts
 from watcher.stages.reading import mark
 from watcher.stages.unit_record import (
