@@ -4,8 +4,13 @@ import os
 
 import pytest
 from faults import table
+from hypothesis import HealthCheck, settings
 
 import watcher.dicom
+
+# How long an example takes tells of the machine, which others use too.
+settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shared")
 
 
 @pytest.fixture(params=["asyncio", "trio"])
