@@ -53,7 +53,7 @@ def carry_out(parts: Parts, promise: Promise) -> None:
 
     OutdatedError where the archive, or what was to go there, is not as it was planned.
     """
-    parts.storage.require("archive")
+    archive = parts.storage.require("archive")
     _check_documents(parts, promise)
     _link(parts, promise)
     _check_documents(parts, promise)  # linking takes long
@@ -69,7 +69,7 @@ def carry_out(parts: Parts, promise: Promise) -> None:
     retired = [os.path.join(base, each.path) for each in promise.retires if not each.kept]
     for path in retired:
         files.remove(path)
-    files.sync_folders([left(parts.storage.require("archive"), path) for path in retired])
+    files.sync_folders([left(archive, path) for path in retired])
 
 
 def left(store: str, path: str) -> str:
