@@ -10,13 +10,13 @@ import pytest
 from mortal import mode
 from pydicom.data import get_testdata_file
 
-from watcher.core.errors import DocumentError, StorageError, WorkerError
+from watcher.core.errors import DocumentError, FullError, StorageError, WorkerError
 from watcher.core.life import Event, idle
 from watcher.core.model import RefusalCode, Status
 from watcher.core.policy import Identify, Limits
 from watcher.core.settle import Quiet
 from watcher.core.unit import Kind, Unit
-from watcher.io import files, tables
+from watcher.io import files, mounts, tables
 from watcher.io.lease import session_key
 from watcher.io.listing import reply_to as listed
 from watcher.io.lists import Lists
@@ -62,6 +62,16 @@ class Ending(Readers):
 
     async def examine(self, requests):
         self.parts.stopping.set()
+        return await super().examine(requests)
+
+
+class Unread(Readers):
+    """Readers that count what they are asked."""
+
+    asked = 0
+
+    async def examine(self, requests):
+        self.asked += len(requests)
         return await super().examine(requests)
 
 
@@ -445,6 +455,19 @@ class TestWhatWaits:
         assert ("waits", [b"u/a"]) == (landed.result, list(landed.errors))
         os.rename(bench.path("marker"), here.parts.storage.marker("prearchive"))
         assert "landed" == (await here.land("u")).result
+
+    async def test_a_unit_without_room(self, bench, field):
+        """One that can't fit takes nobody's room: none of it is staged."""
+        here = field()
+        bench.put("u/a", 1)
+        path = bench.put("u/b", 2)
+        os.truncate(path, mounts.free(bench.path("u")).bytes_total + 1)
+        unread = Unread()
+        landed = await Field(bench, unread).land("u")
+        (error,) = landed.errors.values()
+        assert ("waits", FullError, 0) == (landed.result, type(error), unread.asked)
+        assert error.place.startswith(here.parts.storage.path("prearchive"))
+        assert here.says_nothing_of_it()
 
 
 class TestWhatIsRefused:

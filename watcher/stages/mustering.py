@@ -4,13 +4,14 @@ Those of a directory are copied by the readers that examine them, those of an ar
 unpacked first. What has been staged is durable, and noted, when a batch ends.
 """
 
+import errno
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, NamedTuple
 
-from watcher.core.errors import DocumentError, StorageError
+from watcher.core.errors import DocumentError, FullError, StorageError
 from watcher.core.model import Candidate, Refusal, RefusalCode
 from watcher.core.muster import WAITING, Muster, Part
 from watcher.core.policy import Drop, Identify, Limits
@@ -18,6 +19,7 @@ from watcher.core.route import identify
 from watcher.core.settle import Quiet
 from watcher.core.unit import ARCHIVES, Kind, Reason, Unit
 from watcher.io import files, journal, sources
+from watcher.io.mounts import free
 from watcher.io.unpacking import LISTING, shown
 from watcher.io.workers import Workers
 from watcher.stages import pending, reading, unit_promise
@@ -63,6 +65,7 @@ class Mustering:
 
     async def run(self) -> Muster:
         """What all its members come to. StorageError, MissingPlaceError, WorkerError, Stopped."""
+        await self.thread(self._require_room)
         if self._is_archive and not await self._unpack():
             return self.muster
         waiting = _batches(self._unpacked() if self._is_archive else self._dropped())
@@ -75,6 +78,17 @@ class Mustering:
                 await self.thread(unit_promise.note, self.parts, self.unit_id, noted)
         await self.thread(self._look_again)
         return self.muster
+
+    def _require_room(self) -> None:
+        """FullError where not even what lies there would fit: others' room is not taken for that.
+
+        Of a compressed archive this is the least that it comes to.
+        """
+        size = sum(seen.size for _, seen in self.unit.sources)
+        prearchive = self.parts.storage.require("prearchive")
+        if size > free(prearchive).bytes_free:
+            text = "the unit is larger than the room that is left"
+            raise FullError(text, number=errno.ENOSPC, place=self._folder)
 
     def _look_again(self) -> None:
         """A source that is another by now was not whole when the unit was said to be."""
