@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from watcher.core import life
+from watcher.core.file import Examined, Fingerprint
 from watcher.core.find import Bound, Fate, Known, choose, fate, fitting, follow
-from watcher.core.model import Examined, Fingerprint, SessionKey, Status
+from watcher.core.session import SessionKey, Status
 
 OLD, MIDDLE, NEW = "20260619_091425121", "20260619_091425122", "20260619_091425123"
 EXAMINED = Examined(Fingerprint(1, 2, 3, 4, 5), "d1", header(SOPInstanceUID="1.2"))
@@ -32,6 +33,12 @@ def test_newest_that_may():
 def test_newest_receiving():
     """Of two RECEIVING ones the newer takes it: split may leave two."""
     sessions = [session(id=each, status=Status.RECEIVING) for each in (NEW, OLD)]
+    assert sessions[0] == choose(sessions)
+
+
+def test_newest_is_told_by_the_clock():
+    """A session whose id a layout gave (`{timestamp}`) is as old as it is."""
+    sessions = [session(id="20010101_000000", opened=20.0), session(id=NEW, opened=10.0)]
     assert sessions[0] == choose(sessions)
 
 
