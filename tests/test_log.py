@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from watcher.core.coding import Coder
 from watcher.core.errors import ConfigurationError, StorageError, WatcherError
 from watcher.core.events import EVENTS
-from watcher.core.model import Finding, Severity
+from watcher.core.session import Finding, Severity
 from watcher.log import Log, load_key, plain
 
 NOON = datetime(2026, 6, 19, 12, 0, 0, 123456, tzinfo=UTC)

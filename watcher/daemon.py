@@ -1,9 +1,8 @@
-"""The daemon: every part built from Settings, one task group, signals, drain."""
+"""The daemon: every part built from Settings, one task group, drain."""
 
 import os
 import signal
 import sys
-import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -12,12 +11,11 @@ from functools import partial
 from typing import NoReturn, TextIO
 
 import anyio
-from anyio.abc import TaskGroup
 
 from watcher import __version__
 from watcher.assembly import open_ledger, open_log, parts_of, prepare_storage, sign_run
 from watcher.core.errors import AlreadyRunningError, LedgerError, damaged
-from watcher.core.model import Status
+from watcher.core.session import Status
 from watcher.drops import intakes_of
 from watcher.io.ledger import PREARCHIVED, Ledger
 from watcher.io.observe import Observer
@@ -26,6 +24,7 @@ from watcher.io.stores import Storage
 from watcher.io.workers import Workers
 from watcher.log import Log
 from watcher.settings import Settings
+from watcher.signals import DONE, Signals, code_of
 from watcher.stages.disk import Disk
 from watcher.stages.hop import Hop
 from watcher.stages.intake import Intake
@@ -36,10 +35,9 @@ from watcher.stages.sessions import Sessions
 from watcher.starting import Waited, locked, opened, recovered
 from watcher.upkeep import Upkeep
 
-DONE, OPEN, MISSING, INTERRUPTED = 0, 3, 10, 130
+OPEN, MISSING = 3, 10
 LEDGERS = 3  # tried one after the other, before the fault is the disk's
 LASTING = 600.0  # seconds after which a ledger that fails is the first again
-PATIENCE = 5.0  # seconds after a signal until a program that hangs is ended
 UNSETTLED = (Status.CONFLICT, Status.ERROR)
 
 
@@ -118,8 +116,7 @@ class Daemon:
             self.settings.log.heartbeat,
             self.notify_address,
         )
-        self._signal: signal.Signals | None = None
-        self._force: threading.Timer | None = None  # what ends a program that hangs
+        self._signals = Signals(self.parts, self.log, self.notify_address, self._began)
         self._code = DONE
         self._left: dict[str, object] = {}  # what a drain leaves open
 
@@ -141,7 +138,7 @@ class Daemon:
         taken: list[AlreadyRunningError] = []
         try:
             async with anyio.create_task_group() as tasks:
-                await tasks.start(self._signals, tasks)
+                await tasks.start(self._signals.run, tasks)
                 tasks.start_soon(self._upkeep.keep_stores)
                 async with Workers.open(count=2, depth=self.settings.limits.depth) as workers:
                     await self._work(workers, once=once)
@@ -152,16 +149,16 @@ class Daemon:
             taken.append(_first(errors))
         if taken:
             self._leave(taken[0])
-        if failed and self._signal is None:
+        ended = self._signals.ended
+        if failed and ended is None:
             raise damaged("it failed while it was used") from failed[0]
-        reason = self._signal.name if self._signal else "drained"
+        reason = ended.name if ended else "drained"
         with suppress(LedgerError):  # the next run makes another
             await self._upkeep.say_outbox()
         seconds = round(self.parts.clock.monotonic() - self._began, 3)
-        if self._force:
-            self._force.cancel()
+        self._signals.spare()
         self.parts.emit("daemon.stopped", reason=reason, seconds=seconds, **self._left)
-        return self._code if self._signal is None else _code_of(self._signal)
+        return self._code if ended is None else code_of(ended)
 
     def _leave(self, taken: AlreadyRunningError) -> NoReturn:
         seconds = round(self.parts.clock.monotonic() - self._began, 3)
@@ -237,7 +234,7 @@ class Daemon:
             stages.start_soon(self._upkeep.say)
             stages.start_soon(self._upkeep.beat, intakes, native)
             self._ready(intakes)
-            await self._stopped.wait()
+            await self._signals.wait_stopped()
             observer.stop()
             stages.cancel_scope.cancel()
 
@@ -257,42 +254,6 @@ class Daemon:
         self.parts.emit("daemon.ready", drops=list(intakes), sessions=sessions, seconds=seconds)
         notify(f"READY=1\nSTATUS=watching {len(intakes)} drops", self.notify_address)
 
-    # -- signals ------------------------------------------------------------------------------
-
-    async def _signals(self, tasks: TaskGroup, *, task_status: anyio.abc.TaskStatus[None]) -> None:
-        wanted = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-        self._stopped = anyio.Event()
-        with anyio.open_signal_receiver(*wanted) as signals:
-            task_status.started()
-            async for number in signals:
-                if number is signal.SIGHUP:
-                    self.log.reopen()
-                else:
-                    self._stop(number)
-                    break
-        # the handlers are the system's again: a second signal ends the program at once
-        tasks.cancel_scope.cancel()
-
-    def _stop(self, number: signal.Signals) -> None:
-        """What is at work in a thread ends at its next step; the rest at its next await."""
-        self._signal = number
-        self._end_by_force(_code_of(number))
-        notify("STOPPING=1", self.notify_address)
-        self.parts.stopping.set()
-        self._stopped.set()
-
-    def _end_by_force(self, code: int) -> None:
-        """End this program if a dead share keeps a thread of it: nothing else would (spec 4)."""
-
-        def end() -> None:
-            seconds = round(self.parts.clock.monotonic() - self._began, 3)
-            self.parts.emit("daemon.stopped", reason="hung", seconds=seconds)
-            os._exit(code)
-
-        self._force = threading.Timer(PATIENCE, end)
-        self._force.daemon = True
-        self._force.start()
-
 
 async def _renew(intake: Intake, observer: Observer) -> None:
     """A drop's directory that was replaced is watched anew."""
@@ -304,7 +265,3 @@ async def _renew(intake: Intake, observer: Observer) -> None:
 def _first(errors: ExceptionGroup[AlreadyRunningError]) -> AlreadyRunningError:
     found = errors.exceptions[0]
     return _first(found) if isinstance(found, ExceptionGroup) else found
-
-
-def _code_of(number: signal.Signals) -> int:
-    return DONE if number is signal.SIGTERM else INTERRUPTED

@@ -8,8 +8,8 @@ from watcher.stages.filing import Filer
 from watcher.stages.hop import Hop
 from watcher.stages.intake import Intake
 from watcher.stages.landing import Lander
-from watcher.stages.looking import speed_of
 from watcher.stages.parts import Parts
+from watcher.stages.patience import speed_of
 from watcher.stages.presence import is_remote
 
 

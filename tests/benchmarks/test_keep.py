@@ -17,10 +17,11 @@ from makers import make_dicom
 from quick import installed
 from world import World
 
-from watcher.core.model import Candidate, Fingerprint
+from watcher.core.file import Candidate, Fingerprint
 from watcher.io.receiving import PAGE
 from watcher.stages.hop import Hop
-from watcher.stages.looking import Looker, Speed
+from watcher.stages.looking import Looker
+from watcher.stages.patience import Speed
 
 FULL = os.environ.get("WATCHER_BENCH") == "1"
 FOLDER = 500  # files

@@ -5,7 +5,8 @@ import re
 from watcher.core.case import CODES
 from watcher.core.events import EVENTS
 from watcher.core.explain import EXPLANATIONS, find
-from watcher.core.model import RefusalCode, Status
+from watcher.core.file import RefusalCode
+from watcher.core.session import Status
 
 # spec 10, the table: code and XNAT's numbers
 FINDINGS = {

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from watcher.core.file import Fingerprint, Refusal, RefusalCode
 from watcher.core.gathering import Gathering, spoken_of, unit_of
-from watcher.core.model import Fingerprint, Refusal, RefusalCode
 from watcher.core.settle import Quiet, Settler
 
 REST = 10.0

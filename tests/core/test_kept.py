@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from watcher.core.file import Fingerprint
 from watcher.core.kept import LOOKS, Kept
-from watcher.core.model import Fingerprint
 
 ONE = Fingerprint(device=1, inode=2, size=3, mtime_ns=4, ctime_ns=5)
 paths = st.integers(0, 15).map(lambda number: b"%d" % number)

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from watcher.core.case import Awaited
 from watcher.core.check import Seen, check
 from watcher.core.listed import Listed, file_parts, is_sound, place, plain
-from watcher.core.model import Severity
 from watcher.core.policy import Project
+from watcher.core.session import Severity
 
 
 @pytest.mark.parametrize(

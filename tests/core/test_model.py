@@ -6,17 +6,8 @@ from dataclasses import replace
 import pytest
 from filed import header, made, session
 
-from watcher.core.model import (
-    QUARANTINED,
-    Finding,
-    Fingerprint,
-    Place,
-    RefusalCode,
-    Scan,
-    ScanResource,
-    SessionKey,
-    Severity,
-)
+from watcher.core.file import QUARANTINED, Fingerprint, RefusalCode
+from watcher.core.session import Finding, Place, Scan, ScanResource, SessionKey, Severity
 from watcher.core.tags import KEYWORDS, TAGS
 
 PRINT = Fingerprint(1, 2, 3, 4, 5)

@@ -3,7 +3,7 @@
 import pytest
 
 from watcher.core.errors import StorageError
-from watcher.core.model import Refusal, RefusalCode
+from watcher.core.file import Refusal, RefusalCode
 from watcher.core.muster import REASONS, WAITING, Muster, Part, part_of
 from watcher.core.unit import Reason
 

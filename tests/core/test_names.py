@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from watcher.core import names
-from watcher.core.model import Header
+from watcher.core.file import Header
 from watcher.core.tags import TAGS
 
 

@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from watcher.core import names, route
-from watcher.core.model import Header, SessionKey
+from watcher.core.file import Header
 from watcher.core.policy import Drop, Identify, Project, Projects, Rule, Template
+from watcher.core.session import SessionKey
 from watcher.core.tags import TAGS
 
 PROJECTS = Projects({"PROJ1": Project("PROJ1", aliases=("P1",)), "Other": Project("Other")})

@@ -2,7 +2,8 @@
 
 import pytest
 
-from watcher.core.model import Entry, Fingerprint
+from watcher.core.archived import Entry
+from watcher.core.file import Fingerprint
 from watcher.core.soundness import (
     Checked,
     Flaw,

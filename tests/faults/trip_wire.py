@@ -27,7 +27,8 @@ from sqlalchemy import Engine, event
 
 from watcher import assembly, daemon
 from watcher.cli import call
-from watcher.core.model import Status
+from watcher.core.session import Status
+from watcher.io import agenda
 from watcher.settings import load
 from watcher.stages import ahead, decide
 from watcher.stages.recover import carry_on
@@ -133,7 +134,7 @@ def send(parts):
     for session in parts.ledger.sessions((Status.BUILDING,)):
         with parts.leases.hold(parts.keys(session), parts.clock.now()):
             carry_on(parts, session.id)
-    for session in parts.ledger.sendable():
+    for session in agenda.sendable(parts.ledger):
         with parts.leases.hold(parts.keys(session), parts.clock.now()):
             ahead.send(parts, session.id)
     return 0

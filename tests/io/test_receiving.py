@@ -10,9 +10,10 @@ from filed import header, session
 from sqlalchemy import event
 
 from watcher.core import names
+from watcher.core.file import Candidate, Examined, Fingerprint
 from watcher.core.find import Bound, Fate
 from watcher.core.life import Event
-from watcher.core.model import Candidate, Examined, Fingerprint, Identity, SessionKey, Status
+from watcher.core.session import Identity, SessionKey, Status
 from watcher.io.desk import Hand, Incoming
 from watcher.io.ledger import Ledger
 from watcher.io.receiving import Receiving

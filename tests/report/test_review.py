@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 from filed import made, session
 
-from watcher.core.model import Finding, Severity, Status
 from watcher.core.scans import arrange
+from watcher.core.session import Finding, Severity, Status
 from watcher.report import review
 
 HOLED = arrange([made(f"1.{n}", InstanceNumber=f"{n}") for n in (1, 2, 4)], known={})

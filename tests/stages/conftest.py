@@ -10,8 +10,8 @@ import pytest
 from lxml import etree
 from makers import make_dicom
 
+from watcher.core.file import Candidate
 from watcher.core.life import Event
-from watcher.core.model import Candidate
 from watcher.core.policy import Drop, Identify, Limits, Project, Projects, SessionRules, Stores
 from watcher.core.route import identify
 from watcher.dicom import catalog, schema
@@ -32,9 +32,9 @@ from watcher.stages.filing import Filer
 from watcher.stages.hop import Hop
 from watcher.stages.intake import Intake
 from watcher.stages.landing import Lander
-from watcher.stages.looking import Speed
 from watcher.stages.outcomes import remove_copied
 from watcher.stages.parts import Parts
+from watcher.stages.patience import Speed
 from watcher.stages.rebuild import build
 
 

@@ -12,7 +12,7 @@ from quick import installation
 
 from watcher.core.errors import MissingPlaceError
 from watcher.core.life import Event
-from watcher.core.model import Status
+from watcher.core.session import Status
 from watcher.io import files
 from watcher.stages import ahead, sent
 from watcher.stages.archive import archive

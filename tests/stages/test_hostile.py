@@ -7,8 +7,9 @@ import os
 import pytest
 
 from watcher.core.errors import DocumentError
-from watcher.core.model import Decision, Refusal, RefusalCode, Status
+from watcher.core.file import Refusal, RefusalCode
 from watcher.core.record import session_values
+from watcher.core.session import Decision, Status
 from watcher.io import files
 from watcher.stages import decide, history, requeue, restore
 from watcher.stages.deleting import PLAN, carry_scans

@@ -10,7 +10,8 @@ import pytest
 from makers import make_dicom
 
 from watcher.core.errors import StorageError
-from watcher.core.model import Fingerprint, Status
+from watcher.core.file import Fingerprint
+from watcher.core.session import Status
 from watcher.io.workers import Workers
 from watcher.stages.file_intake import BATCH, BYTES
 from watcher.stages.recover import recover

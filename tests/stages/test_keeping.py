@@ -7,7 +7,7 @@ import pytest
 from mortal import mode
 from stages.test_looking import MortalHop, looker, pending
 
-from watcher.core.model import Candidate, Fingerprint
+from watcher.core.file import Candidate, Fingerprint
 from watcher.io.receiving import PAGE
 from watcher.stages.keeping import Keeping
 from watcher.stages.looking import WHOLLY
@@ -194,7 +194,7 @@ class TestKey:
         """A file that is nothing to us is as good as a kept one, until the next start."""
         eyes = await filed(bench, "a")
         bench.put("b", 2)
-        eyes.leave(b"b", bench.candidate("b").print)
+        eyes.met.leave(b"b", bench.candidate("b").print)
         await look(eyes)
         assert set() == pending(eyes)
 
@@ -216,7 +216,7 @@ async def test_a_read_only_drop_is_nobody_s_concern(bench):
         (outcome,) = bench.file("d/a", drop=kept(bench))
         eyes = looker(bench, after="keep", thread=MortalHop(1))
         await eyes.look_fully()
-        eyes.finish(b"d/a", outcome.remains)
+        eyes.met.finish(b"d/a", outcome.remains)
         await eyes.look_fully()
         eyes.prune(bench.parts.clock.monotonic() + 9e9)
     assert [] == [name for name, _ in bench.said if name.startswith("drop.")]

@@ -11,12 +11,13 @@ from mortal import mode
 from pydicom.data import get_testdata_file
 
 from watcher.core.errors import DocumentError, FullError, StorageError, WorkerError
+from watcher.core.file import RefusalCode
 from watcher.core.life import Event, idle
-from watcher.core.model import RefusalCode, Status
 from watcher.core.policy import Identify, Limits
+from watcher.core.session import Status
 from watcher.core.settle import Quiet
 from watcher.core.unit import Kind, Unit
-from watcher.io import files, mounts, tables
+from watcher.io import agenda, files, mounts, tables
 from watcher.io.lease import session_key
 from watcher.io.listing import reply_to as listed
 from watcher.io.lists import Lists
@@ -544,8 +545,8 @@ class TestWhileItLands:
         ledger = bench.parts.ledger
         held = ledger.session(session.id)
         assert ("U1", {"U1"}) == (held.landing, bench.parts.receiving.landing())
-        assert [] == ledger.resting(None, 1.0)
-        assert ledger.next_rest(0.0) is None
+        assert [] == agenda.resting(ledger, None, 1.0)
+        assert agenda.next_rest(ledger, 0.0) is None
         for event in (Event.IDLE, Event.REBUILD, Event.ARCHIVE, Event.MOVE, Event.DELETE):
             assert ledger.move(session.id, event) is None
         record = json.loads(files.read(bench.parts.storage.beside(held, "json")))

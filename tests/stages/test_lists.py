@@ -10,8 +10,8 @@ import media
 import pytest
 
 from watcher.core.errors import StorageError
+from watcher.core.file import RefusalCode
 from watcher.core.life import Event
-from watcher.core.model import RefusalCode
 from watcher.core.settle import Waiting
 from watcher.io.ledger import Ledger
 from watcher.io.listing import reply_to

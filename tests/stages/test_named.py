@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from watcher.core.life import Event
-from watcher.core.model import Identity, SessionKey
+from watcher.core.session import Identity, SessionKey
 from watcher.stages import decide, pending
 from watcher.stages.rebuild import build
 

@@ -11,7 +11,7 @@ from makers import CT, MR
 from sqlalchemy import event
 
 from watcher.core.errors import MissingPlaceError, StorageError
-from watcher.core.model import Refusal, RefusalCode
+from watcher.core.file import Refusal, RefusalCode
 from watcher.io import files, tables
 from watcher.stages.archive import archive
 from watcher.stages.hop import Hop

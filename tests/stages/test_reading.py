@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from watcher.core.errors import StorageError
-from watcher.core.model import Fingerprint, Refusal, RefusalCode
+from watcher.core.file import Fingerprint, Refusal, RefusalCode
 from watcher.stages import reading
 from watcher.stages.outcomes import Outcome, Result
 

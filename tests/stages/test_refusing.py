@@ -10,7 +10,7 @@ import pytest
 from mortal import mode, mortal
 
 from watcher.core.errors import RefusedError, StorageError
-from watcher.core.model import Fingerprint, Refusal, RefusalCode
+from watcher.core.file import Fingerprint, Refusal, RefusalCode
 from watcher.core.unit import Kind, Reason, Unit
 from watcher.io import files, tables
 from watcher.io.ignore import Ignore

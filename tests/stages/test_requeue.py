@@ -9,7 +9,7 @@ import pytest
 from mortal import mode
 
 from watcher.core.errors import RefusedError, StorageError, UnknownSessionError
-from watcher.core.model import Refusal, RefusalCode
+from watcher.core.file import Refusal, RefusalCode
 from watcher.io import files
 from watcher.io.lease import Leases
 from watcher.io.registry import SetAside

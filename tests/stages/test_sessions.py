@@ -7,7 +7,7 @@ from anyio import to_thread
 from mortal import mortal
 
 from watcher.core.life import Event
-from watcher.core.model import Status
+from watcher.core.session import Status
 from watcher.stages.hop import Hop
 from watcher.stages.sessions import Sessions
 

@@ -62,7 +62,7 @@ async def test_the_rest_comes_when_half_is_taken(bench):
     assert first == pending(eyes)
     for path in sorted(first)[: SOME - 50]:
         os.remove(bench.path(os.fsdecode(path)))
-        eyes.finish(path, None)
+        eyes.met.finish(path, None)
     assert eyes.is_due()
     assert await eyes.look()
     assert (56, set(), False) == (len(pending(eyes)), eyes.later, eyes.is_due())
@@ -76,7 +76,7 @@ async def test_files_left_for_later_hold_their_sessions(bench):
     intake.looker.room = 0
     await intake.looker.look()
     for path in pending(intake.looker):
-        intake.looker.leave(path, bench.candidate(os.fsdecode(path)).print)
+        intake.looker.met.leave(path, bench.candidate(os.fsdecode(path)).print)
     assert [{b"d"}, {b"d"}] == [intake.holding_folders(), intake.settling()]
 
 

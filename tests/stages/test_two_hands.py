@@ -3,7 +3,7 @@
 import anyio
 from anyio import to_thread
 
-from watcher.core.model import Session, Status
+from watcher.core.session import Session, Status
 from watcher.stages.bell import Bell
 from watcher.stages.sessions import Sessions
 from watcher.stages.two_hands import FEW, Hands

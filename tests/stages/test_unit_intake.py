@@ -10,8 +10,8 @@ import pytest
 from mortal import mortal
 
 from watcher.core.errors import StorageError
-from watcher.core.model import Status
 from watcher.core.policy import Identify, Limits
+from watcher.core.session import Status
 from watcher.io import files
 from watcher.io.lease import session_key
 from watcher.io.workers import Workers

@@ -12,17 +12,11 @@ from watcher.core.coding import CODED
 from watcher.core.errors import ConfigurationError, MissingPlaceError, StorageError
 from watcher.core.explain import EXPLANATIONS
 from watcher.core.explain import find as find_word
+from watcher.core.file import Candidate, Fingerprint, Refusal, RefusalCode
 from watcher.core.find import choose, fitting, follow
-from watcher.core.model import (
-    Candidate,
-    Fingerprint,
-    Identity,
-    Refusal,
-    RefusalCode,
-    Session,
-)
 from watcher.core.policy import Drop, Identify, Projects
 from watcher.core.route import identify
+from watcher.core.session import Identity, Session
 from watcher.core.unit import ARCHIVES
 from watcher.io import files
 from watcher.io.ignore import Ignore

@@ -11,7 +11,7 @@ from watcher.commands.options import PLAIN, Common
 from watcher.commands.output import print_json, print_table
 from watcher.commands.several import on_each
 from watcher.core.errors import ConfigurationError
-from watcher.core.model import UNASSIGNED, Session
+from watcher.core.session import UNASSIGNED, Session
 from watcher.io.lease import login
 from watcher.io.lookup import sizes_below
 from watcher.report import kept as report

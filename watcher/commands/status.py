@@ -10,8 +10,9 @@ from cyclopts import Parameter
 from watcher.commands.options import PLAIN, Common
 from watcher.commands.output import print_json, print_table
 from watcher.core.errors import MissingPlaceError, StorageError
-from watcher.core.model import Status
 from watcher.core.policy import Drop
+from watcher.core.session import Status
+from watcher.io import agenda
 from watcher.io.clock import Clock
 from watcher.io.lease import is_locked
 from watcher.io.lookup import Lookup, Raised
@@ -77,7 +78,7 @@ def _document(settings: Settings, parts: Parts) -> dict[str, Any]:
         "drops": [_drop(each, keys, _units(parts, running=running)) for each in settings.drops],
         "stores": [_store(parts.storage, kind) for kind in KINDS],
         "sessions": _counts(parts),
-        "ahead": sum(each.place == "archive" for each in parts.ledger.sendable()),
+        "ahead": sum(each.place == "archive" for each in agenda.sendable(parts.ledger)),
         "conditions": [_condition(each) for each in raised],
         "quarantine": [entry_values(each) for each in parts.registry.aside()],
     }

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
+from watcher.core.archived import Archived
 from watcher.core.complete import Gap
-from watcher.core.model import Archived, Finding, Instance, Scan, Session, Severity
 from watcher.core.plan import Merge
 from watcher.core.scans import studies
+from watcher.core.session import Finding, Instance, Scan, Session, Severity
 
 FEW: Final = 5  # files named in a finding
 

@@ -8,14 +8,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final, Literal
 
+from watcher.core.archived import Archived
 from watcher.core.case import CODES, Case, Elsewhere, Seen
 from watcher.core.complete import Gap
 from watcher.core.decisions import passed
 from watcher.core.file_rules import FILE_RULES
-from watcher.core.model import Archived, Finding, Scan, Session, Severity
 from watcher.core.plan import Merge
 from watcher.core.policy import Project
 from watcher.core.rules import RULES, merged_type
+from watcher.core.session import Finding, Scan, Session, Severity
 
 __all__ = [
     "ALLOWABLE",

@@ -8,7 +8,7 @@ those that are common to all.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Final, Literal, Protocol
+from typing import Final, Literal
 
 from watcher.core.errors import WatcherError
 from watcher.core.fields import FILE, FREE, LEFT, MERGED, PLACE, SESSION, SIZE
@@ -19,12 +19,6 @@ Who = Literal["", "admin", "sender", "data"]
 LEVELS: Final[Mapping[str, int]] = MappingProxyType(
     {"debug": 10, "info": 20, "warning": 30, "error": 40}
 )
-
-
-class Emit(Protocol):
-    """Says one event. What the stages are given in place of a logger."""
-
-    def __call__(self, event: str, /, **fields: object) -> None: ...  # noqa: D102  the class says it
 
 
 @dataclass(frozen=True, slots=True)

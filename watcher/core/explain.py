@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from watcher.core.events import EVENTS, Event
-from watcher.core.model import RefusalCode, Status
+from watcher.core.file import RefusalCode
+from watcher.core.session import Status
 
 Kind = Literal["event", "status", "finding", "refusal", "exit code"]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from watcher.core.alarms import Alarms
-from watcher.core.model import Fingerprint
+from watcher.core.file import Fingerprint
 from watcher.core.turns import State
 from watcher.core.unit import ARCHIVES
 

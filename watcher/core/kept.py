@@ -8,7 +8,7 @@ It is in parts that grow one by one: growing wants room for one of them only.
 from hashlib import blake2b
 from typing import Final
 
-from watcher.core.model import Fingerprint
+from watcher.core.file import Fingerprint
 
 WIDTH: Final = 16  # bytes of a digest
 SLOT: Final = 2 * WIDTH  # the path's digest, then the content's

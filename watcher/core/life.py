@@ -24,7 +24,7 @@ from types import MappingProxyType
 from typing import Final
 
 from watcher.core.errors import RefusedError
-from watcher.core.model import Session, Status
+from watcher.core.session import Session, Status
 
 
 class Event(StrEnum):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, Literal
 
-from watcher.core.model import Refusal, RefusalCode
+from watcher.core.file import Refusal, RefusalCode
 from watcher.core.unit import Reason
 
 REASONS: Final = 1000  # that are kept of a refused unit

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
 
-from watcher.core.model import Header
+from watcher.core.file import Header
 
 LABEL_LENGTH: Final = 64
 FOLDERS: Final = ("DICOM", "secondary")  # a scan's resources whose files are instances

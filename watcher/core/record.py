@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from watcher.core.model import Decision, Finding, Session, Severity, Status
+from watcher.core.session import Decision, Finding, Session, Severity, Status
 
 
 def finding_of(values: Mapping[str, Any]) -> Finding:

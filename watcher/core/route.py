@@ -9,9 +9,10 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from watcher.core.model import Header, Identity, SessionKey
+from watcher.core.file import Header
 from watcher.core.names import label
 from watcher.core.policy import Drop, Identify, Projects, Rule, Template
+from watcher.core.session import Identity, SessionKey
 
 COMMENTS: Final = ("PatientComments", "StudyComments", "AdditionalPatientHistory")
 PLACEHOLDERS: Final = frozenset({"{project}", "{subject}", "{session}", "{timestamp}"})

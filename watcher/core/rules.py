@@ -11,10 +11,11 @@ from dataclasses import replace
 from typing import Final
 
 from watcher.core import complete, evidence
+from watcher.core.archived import Archived
 from watcher.core.case import FEW, Case, counted
 from watcher.core.case import finding as new
-from watcher.core.model import Archived, Finding, Scan, Severity
 from watcher.core.scans import session_type
+from watcher.core.session import Finding, Scan, Severity
 
 
 def merged_type(scans: Sequence[Scan], archived: Archived) -> str:

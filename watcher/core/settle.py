@@ -17,8 +17,8 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from watcher.core.alarms import Alarms
+from watcher.core.file import Fingerprint, Refusal, RefusalCode
 from watcher.core.line import Line
-from watcher.core.model import Fingerprint, Refusal, RefusalCode
 from watcher.core.turns import State, Told
 
 LONG = 12  # times the full quiet: a minute on a local disk, three on a network

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from watcher.core.model import Entry, Fingerprint
+from watcher.core.archived import Entry
+from watcher.core.file import Fingerprint
 
 Code = Literal[
     "missing",  # listed, not there

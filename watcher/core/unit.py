@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from watcher.core.model import Fingerprint, RefusalCode
+from watcher.core.file import Fingerprint, RefusalCode
 
 ARCHIVES: Final = (b".zip", b".tar", b".tar.gz", b".tgz")
 """The endings of archive files, in upper or lower case."""

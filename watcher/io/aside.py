@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Final
 
-from watcher.core.model import Fingerprint
+from watcher.core.file import Fingerprint
 from watcher.io.halves import NAME_LENGTH
 from watcher.io.opening import FILE, NotTakenError, lease
 

@@ -6,16 +6,9 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Connection, func, select
 
 from watcher.core import life, names
+from watcher.core.file import Candidate, Examined
 from watcher.core.find import Fate, Known, fate, twin
-from watcher.core.model import (
-    Candidate,
-    Destination,
-    Examined,
-    Identity,
-    Instance,
-    Place,
-    Session,
-)
+from watcher.core.session import Destination, Identity, Instance, Place, Session
 from watcher.io import tables
 
 

@@ -3,7 +3,7 @@
 import os
 from typing import Any, Final
 
-from watcher.core.model import Fingerprint
+from watcher.core.file import Fingerprint
 from watcher.dicom.dicomdir import read
 from watcher.io.opening import NotTakenError, open_regular, read_at
 

@@ -8,8 +8,9 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Select, and_, bindparam, delete, func, insert, select, update
 
+from watcher.core.file import Fingerprint
 from watcher.core.listed import Listed, place, plain
-from watcher.core.model import Fingerprint, Status
+from watcher.core.session import Status
 from watcher.io import tables
 from watcher.io.ledger import Ledger
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Final
 
-from watcher.core.model import Fingerprint, Refusal, RefusalCode
+from watcher.core.file import Fingerprint, Refusal, RefusalCode
 from watcher.io.remote import is_remote
 
 __all__ = [

@@ -26,7 +26,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from typing import Any, Final
 
-from watcher.core.model import Header, Refusal, RefusalCode
+from watcher.core.file import Header, Refusal, RefusalCode
 from watcher.core.tags import TAGS
 from watcher.dicom.header import header_of, judge
 from watcher.dicom.structure import Buffer, Fetch, Walk, looks_dicom, walk

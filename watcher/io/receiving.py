@@ -14,20 +14,14 @@ from typing import Final
 from sqlalchemy import Connection, RowMapping, bindparam, delete, func, insert, select, update
 
 from watcher.core import names
+from watcher.core.file import Candidate, Fingerprint
 from watcher.core.find import Bound
-from watcher.core.model import (
-    Candidate,
-    Fingerprint,
-    Instance,
-    Place,
-    Session,
-    SessionKey,
-    Status,
-)
+from watcher.core.session import Instance, Place, Session, SessionKey, Status
 from watcher.io import tables
 from watcher.io.desk import Hand, Incoming, Reserved
-from watcher.io.ledger import NAMED, Ledger, named, put
+from watcher.io.ledger import Ledger
 from watcher.io.reserve import Desks, unique
+from watcher.io.rows import NAMED, named, put
 
 PAGE: Final = 2000  # sources read or forgotten at once, of as many as there may be
 

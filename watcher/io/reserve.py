@@ -8,14 +8,10 @@ from sqlalchemy import Connection, Select, Table, func, insert, select
 
 from watcher.core import names
 from watcher.core.find import Bound, choose, fitting, follow
-from watcher.core.model import (
-    Session,
-    SessionKey,
-    Status,
-)
+from watcher.core.session import Session, SessionKey, Status
 from watcher.io import tables
 from watcher.io.desk import Desk, Incoming, Reserved
-from watcher.io.ledger import put
+from watcher.io.rows import put
 
 
 class Desks:

@@ -10,10 +10,11 @@ from types import MappingProxyType
 from typing import Final
 
 from watcher.core.errors import ClashError, storage_error
-from watcher.core.model import Fingerprint
+from watcher.core.file import Fingerprint
 from watcher.io import aside, files
+from watcher.io.ignore import Ignore
 from watcher.io.opening import FILE, NotTakenError, lease
-from watcher.io.scan import NOTHING, Ignore, Known, Look, look
+from watcher.io.scan import NOTHING, Known, Look, look
 
 FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 GONE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})

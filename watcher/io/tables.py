@@ -25,8 +25,9 @@ from sqlalchemy import (
 )
 
 from watcher.core.errors import damaged
-from watcher.core.model import Header, Instance, Place, Session
+from watcher.core.file import Header
 from watcher.core.record import session_of, session_values
+from watcher.core.session import Instance, Place, Session
 
 SCHEMA: Final = "1"
 metadata = MetaData()

@@ -28,6 +28,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, TextIO
 
+from watcher.core.file import Refusal, RefusalCode
 from watcher.core.members import (
     GZIP,
     HEAD,
@@ -39,7 +40,6 @@ from watcher.core.members import (
     Members,
     is_dicom,
 )
-from watcher.core.model import Refusal, RefusalCode
 from watcher.core.policy import Limits
 from watcher.io import untarring, unzipping
 from watcher.io.holes import is_hollow

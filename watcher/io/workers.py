@@ -13,8 +13,8 @@ from typing import Any, Final
 import anyio
 
 from watcher.core.errors import WorkerError
+from watcher.core.file import RefusalCode
 from watcher.core.members import HARMLESS
-from watcher.core.model import RefusalCode
 from watcher.core.policy import Limits
 from watcher.io.worker import START, Bounds, DiedError, Reply, Request, StalledError, Worker
 

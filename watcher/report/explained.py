@@ -5,9 +5,10 @@ from typing import Any, Final
 
 from watcher.core import names
 from watcher.core.explain import Explanation
+from watcher.core.file import QUARANTINED, Header, RefusalCode
 from watcher.core.gathering import SIGN, spoken_of, unit_of
-from watcher.core.model import QUARANTINED, UNASSIGNED, Header, Identity, Place, RefusalCode
 from watcher.core.policy import Drop
+from watcher.core.session import UNASSIGNED, Identity, Place
 from watcher.report import text
 
 HEAD: Final = ("WORD", "KIND", "WHAT IT MEANS", "WHO ACTS", "WHAT TO DO")

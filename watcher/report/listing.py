@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from watcher.core.model import UNASSIGNED, Finding, Session, Severity, Status
 from watcher.core.notation import format_size
+from watcher.core.session import UNASSIGNED, Finding, Session, Severity, Status
 from watcher.report.times import ago, iso
 
 HEAD: Final = (

@@ -5,9 +5,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from watcher.core import complete
-from watcher.core.model import Decision, Scan, Session, Status
 from watcher.core.notation import format_size
 from watcher.core.scans import studies
+from watcher.core.session import Decision, Scan, Session, Status
 from watcher.dicom.markup import XNAT, parse
 from watcher.report.text import worded
 from watcher.report.times import iso

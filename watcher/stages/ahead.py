@@ -9,7 +9,7 @@ import os
 from collections.abc import Collection
 
 from watcher.core.errors import ClashError, DocumentError, OutsideError
-from watcher.core.model import Destination, Session, Status
+from watcher.core.session import Destination, Session, Status
 from watcher.io import files
 from watcher.stages import carrying, inventory, sent
 from watcher.stages.parts import Parts

@@ -10,16 +10,16 @@ from typing import Final
 
 from watcher.core import life
 from watcher.core.errors import DocumentError, OutsideError
-from watcher.core.model import Place, Session, Status
-from watcher.io import files
+from watcher.core.session import Place, Session, Status
+from watcher.io import files, journal
 from watcher.stages import ahead, carrying, withdrawing
 from watcher.stages import promise as promises
+from watcher.stages.asides import note_asides
 from watcher.stages.decided import note_all, told
 from watcher.stages.leaving import describe
 from watcher.stages.parts import Parts
 from watcher.stages.planning import plan
 from watcher.stages.promise import OutdatedError, Promise, Remains
-from watcher.stages.quarantine import note_asides
 from watcher.stages.shelves import shelve
 from watcher.stages.validate import Judged, judge, readable
 
@@ -221,4 +221,4 @@ def _chronicle(parts: Parts, promise: Promise) -> None:
         **_numbers(promise),
         "decisions": told(session),
     }
-    files.append_once(carrying.log_of(parts, promise), json.dumps(line))
+    journal.append_once(carrying.log_of(parts, promise), json.dumps(line))

@@ -9,7 +9,7 @@ import json
 import os
 
 from watcher.core.errors import ClashError
-from watcher.core.model import Session
+from watcher.core.session import Session
 from watcher.io import files
 from watcher.stages import sent
 from watcher.stages.parts import Parts

@@ -12,7 +12,7 @@ from typing import Final
 from watcher.core import life
 from watcher.core.check import FORCEABLE
 from watcher.core.errors import RefusedError, storage_error
-from watcher.core.model import Decision, Finding, Policy, Session, Severity, Status
+from watcher.core.session import Decision, Finding, Policy, Session, Severity, Status
 from watcher.io import files
 from watcher.stages import ahead
 from watcher.stages.archive import archive

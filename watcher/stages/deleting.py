@@ -11,7 +11,7 @@ from dataclasses import asdict
 
 from watcher.core import life, names
 from watcher.core.errors import DocumentError, RefusedError
-from watcher.core.model import Decision, Instance, Place, Session
+from watcher.core.session import Decision, Instance, Place, Session
 from watcher.io import files
 from watcher.stages import ahead, history
 from watcher.stages.decided import ARRIVING, decision_on, note, note_all

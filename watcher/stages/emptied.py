@@ -4,7 +4,7 @@ import os
 
 from watcher.core.errors import MissingPlaceError, StorageError
 from watcher.core.policy import Drop
-from watcher.io.scan import prune
+from watcher.io.descent import prune
 
 
 class Emptied:

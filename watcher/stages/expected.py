@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 
 from watcher.core.case import FEW, Awaited
 from watcher.core.match import path_of
-from watcher.core.model import Scan, Session
+from watcher.core.session import Scan, Session
 from watcher.dicom.numbering import numbers
 from watcher.io.lists import Lists
 from watcher.io.lookup import Lookup, Raised

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import anyio
 
 from watcher.core.errors import AlreadyRunningError, MissingPlaceError, StorageError, WorkerError
-from watcher.core.model import QUARANTINED, Candidate, Fingerprint, Refusal, RefusalCode
+from watcher.core.file import QUARANTINED, Candidate, Fingerprint, Refusal, RefusalCode
 from watcher.core.policy import Drop, Identify
 from watcher.core.route import identify
 from watcher.core.settle import Quiet
@@ -22,9 +22,10 @@ from watcher.stages.filing import Filer
 from watcher.stages.holding import Holding
 from watcher.stages.hop import Hop
 from watcher.stages.lists import note_list
-from watcher.stages.looking import Looker, Speed
+from watcher.stages.looking import Looker
 from watcher.stages.outcomes import Outcome, Result, Tally, remove_copied, sops_of
 from watcher.stages.parts import Parts
+from watcher.stages.patience import Speed
 from watcher.stages.quarantine import put_aside, supersede
 
 BATCH = 256  # files: each batch costs three commits and one sync of every folder it fills
@@ -138,7 +139,7 @@ class Files:
         """The sources of copies go, in the threads that look: who hangs there is not there."""
         own = self.looker.thread
         for path in await own(remove_copied, self.parts, self.drop, outcomes, own.beat):
-            self.looker.finish(path, None)
+            self.looker.met.finish(path, None)
 
     def _make_incoming(self) -> None:
         self.parts.storage.require("prearchive")
@@ -165,7 +166,7 @@ class Files:
         elif refusal.code is RefusalCode.DICOMDIR:
             await self._list(candidate)
         elif refusal.code is RefusalCode.NOT_REGULAR:
-            self.looker.leave(candidate.path, candidate.print)
+            self.looker.met.leave(candidate.path, candidate.print)
         elif reading.is_archive(candidate, refusal):
             self.packed(candidate)
         elif refusal.code in QUARANTINED:
@@ -183,7 +184,7 @@ class Files:
             self._trouble.met(path, error)
         else:
             self._trouble.over(path)
-            self.looker.leave(path, candidate.print)
+            self.looker.met.leave(path, candidate.print)
 
     async def _quarantine(self, candidate: Candidate, refusal: Refusal) -> None:
         try:
@@ -219,4 +220,4 @@ class Files:
     def _finished(self, path: bytes, remains: Fingerprint | None, store: str) -> None:
         self.copy.discard(path)
         self._trouble.over(path, store, "state")
-        self.looker.finish(path, remains)
+        self.looker.met.finish(path, remains)

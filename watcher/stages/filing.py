@@ -15,8 +15,8 @@ import threading
 from collections.abc import Iterable, Sequence
 
 from watcher.core.errors import StorageError, WatcherError
+from watcher.core.file import Candidate, Fingerprint
 from watcher.core.find import Fate
-from watcher.core.model import Candidate, Fingerprint
 from watcher.core.policy import Drop
 from watcher.io import files
 from watcher.io.desk import Incoming, Reserved

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 
 from watcher.core import names, pick
 from watcher.core.errors import OutsideError, RefusedError, UnknownSessionError
-from watcher.core.model import UNASSIGNED, Session, Status
+from watcher.core.session import UNASSIGNED, Session, Status
 from watcher.io import files
 from watcher.io.stores import read_record
 from watcher.stages.parts import Parts

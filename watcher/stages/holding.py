@@ -2,10 +2,11 @@
 
 from collections.abc import Collection
 
-from watcher.core.model import Candidate, Refusal, RefusalCode
+from watcher.core.file import Candidate, Refusal, RefusalCode
 from watcher.core.policy import Drop
-from watcher.stages.looking import Looker, Speed
+from watcher.stages.looking import Looker
 from watcher.stages.parts import Parts
+from watcher.stages.patience import Speed
 from watcher.stages.trouble import Trouble
 
 HOPES = ("", RefusalCode.BUSY.value, RefusalCode.HOLLOW.value)

@@ -24,10 +24,10 @@ from watcher.stages.holding import HOPES, Holding
 from watcher.stages.hop import Hop
 from watcher.stages.landing import Lander
 from watcher.stages.lists import pending_of, review
-from watcher.stages.looking import Looker, Speed
+from watcher.stages.looking import Looker
 from watcher.stages.outcomes import Tally
 from watcher.stages.parts import Parts
-from watcher.stages.patience import Patience
+from watcher.stages.patience import Patience, Speed
 from watcher.stages.unit_intake import IDLE, Units
 
 
@@ -182,9 +182,9 @@ class Intake:
 
     def _tell_stuck(self) -> None:
         for path in self.settler.released():
-            self.looker.release(path)
+            self.looker.met.release(path)
         for waiting in self.settler.stuck(self.parts.clock.monotonic()):
-            pending.tell_stuck(self.parts, self.drop, self.looker.key(waiting.path), waiting)
+            pending.tell_stuck(self.parts, self.drop, self.looker.met.key(waiting.path), waiting)
             self.filed()
         self.holding.trouble.tell(self.settler)
 

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from watcher.core import uris
+from watcher.core.archived import Entry
 from watcher.core.errors import DocumentError, OutsideError, StorageError
-from watcher.core.model import Entry, Fingerprint, Session, Status
+from watcher.core.file import Fingerprint
+from watcher.core.session import Session, Status
 from watcher.core.soundness import Item
 from watcher.dicom import catalog
 from watcher.dicom.repair import Named, named

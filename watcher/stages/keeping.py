@@ -7,8 +7,8 @@ the ledger at the first look (core/kept.py). Else it is the few that stay where 
 import threading
 from collections.abc import Callable, Collection, Iterator
 
+from watcher.core.file import Fingerprint
 from watcher.core.kept import Kept
-from watcher.core.model import Fingerprint
 from watcher.core.policy import Drop
 from watcher.io.receiving import Receiving
 

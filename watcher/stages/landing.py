@@ -20,7 +20,7 @@ from watcher.core.errors import (
     StorageError,
     WorkerError,
 )
-from watcher.core.model import Fingerprint, Refusal
+from watcher.core.file import Fingerprint, Refusal
 from watcher.core.policy import Drop, Identify, Limits
 from watcher.core.settle import Quiet
 from watcher.core.unit import Unit

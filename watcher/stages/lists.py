@@ -8,12 +8,13 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator,
 from typing import Any, Final, TypeAlias
 
 from watcher.core.errors import MissingPlaceError, StorageError, storage_error
+from watcher.core.file import Fingerprint, RefusalCode
 from watcher.core.listed import Listed, plain
-from watcher.core.model import Fingerprint, RefusalCode, Session
 from watcher.core.policy import Drop
+from watcher.core.session import Session
 from watcher.core.settle import Waiting
+from watcher.io.descent import stat
 from watcher.io.lists import Lists
-from watcher.io.scan import stat
 from watcher.stages.hop import Hop
 from watcher.stages.parts import Parts
 

@@ -1,4 +1,4 @@
-"""What lies in one drop: full looks, looks at hints, and second looks, all told to the Settler.
+"""When and where to look in one drop: full looks, looks at hints, and second looks.
 
 Looks decide, hints only say where to look (house 1.1). Losing every hint costs latency.
 """
@@ -12,19 +12,17 @@ from typing import TypeVar
 from watcher.core.errors import MissingPlaceError
 from watcher.core.gathering import SIGN, Gathering
 from watcher.core.line import top_of
-from watcher.core.model import Fingerprint, RefusalCode
 from watcher.core.policy import Drop
 from watcher.core.settle import Settler
-from watcher.io.scan import Ignore, Look, Seen, look, stat
+from watcher.io.descent import Seen, stat
+from watcher.io.ignore import Ignore
+from watcher.io.scan import Look, look
 from watcher.io.sources import look_only, look_wholly
-from watcher.stages import reading
 from watcher.stages.bell import Bell
-from watcher.stages.emptied import Emptied
 from watcher.stages.hop import Hop
-from watcher.stages.keeping import Keeping
-from watcher.stages.parting import remove_source
+from watcher.stages.met import Met
 from watcher.stages.parts import Parts
-from watcher.stages.patience import Speed, speed_of
+from watcher.stages.patience import Speed
 from watcher.stages.presence import (
     tell_available,
     tell_unavailable,
@@ -32,10 +30,7 @@ from watcher.stages.presence import (
     while_there,
 )
 from watcher.stages.sight import Sight
-from watcher.stages.signs import Signs, hinted, is_minded, wanted
-from watcher.stages.staying import Staying
-
-__all__ = ["Looker", "Speed", "speed_of"]
+from watcher.stages.signs import hinted, is_minded
 
 AGAIN = (1.0, 5.0)  # seconds after which a new directory is looked at again (stack-facts R1)
 SHARE = 20  # at most 1/20 of the time goes into looking
@@ -68,20 +63,14 @@ class Looker:
         self.thread = thread
         self.leaving = False  # files of a unit are removed meanwhile: what is aside is theirs
         self._ignore = Ignore(drop.ignore)
-        self._keeping = Keeping(parts.receiving, drop)
-        self.signs = (
-            Signs(parts, drop, self.gathering, self._keeping, thread) if self.gathering else None
-        )
+        self.met = Met(parts, drop, self.settler, self.gathering, thread, rest=rest)
         self.room = ROOM
         self.later: set[bytes] = set()  # folders of files left for a later look
         self._held = 0  # files that waited for something else at the last full look
         self.watched = False  # changes are hinted at: a look may go by the names of known files
         self._by_names = WHOLLY  # full looks that did, one after the other
-        self._staying = Staying(parts, drop)
-        self._passed: set[bytes] = set()  # no files: said once
         self._hints: set[bytes] = set()
         self._again: list[tuple[float, bytes]] = []
-        self._emptied = Emptied(drop, rest)
         self._identity: tuple[int, int] | None = None
 
     def hint(self, path: bytes | None) -> None:
@@ -117,51 +106,10 @@ class Looker:
             await self._look_again()
         return full
 
-    def finish(self, path: bytes, remains: Fingerprint | None) -> None:
-        """A file needs nothing more; `remains` where its source lies there still."""
-        if remains is not None:
-            self._stays(path, remains)
-        else:
-            self._keeping.drop(path)
-            self._staying.forget(path)
-            self._emptied.add(path, self.parts.clock.monotonic())
-        self.gone(path)
-
-    def leave(self, path: bytes, seen: Fingerprint) -> None:
-        """A file that stays where it lies and is nothing to us."""
-        self._keeping.add(path, seen)
-        self.gone(path)
-
-    def _stays(self, path: bytes, seen: Fingerprint) -> None:
-        """A source whose content is filed lies there still."""
-        self._keeping.add(path, seen)
-        if self.drop.after != "keep":
-            self._keeping.sources[path] = seen
-            self._staying.add(path, seen)
-
-    def gone(self, path: bytes) -> None:
-        """A file that is pending no more."""
-        if self.settler.gone(path):
-            self.release(path)
-
-    def vanished(self, path: bytes) -> None:
-        """A look found no file there; what is in hand is that of whoever has it."""
-        if self.settler.vanished(path):
-            self.release(path)
-
-    def release(self, path: bytes) -> None:
-        """Clear what was said of a stuck file."""
-        key = self.key(path)
-        self.parts.conditions.clear("file.released", key, drop=self.drop.name, path=path)
-
-    def key(self, path: bytes) -> str:
-        """What raise and clear of a file have in common."""
-        return f"file/{self.drop.name}/{reading.mark(path)}"
-
     def prune(self, now: float) -> None:
         """Remove directories this daemon emptied, once quiet; never one in which files wait."""
         if self.available:
-            self._emptied.prune(now)
+            self.met.emptied.prune(now)
 
     @property
     def last_look(self) -> float | None:
@@ -174,8 +122,8 @@ class Looker:
         `names`: of what is known it goes by these alone; changes were hinted at, or another look
         finds them.
         """
-        await self.thread(self._keeping.load, self.thread.beat)
-        if self._keeping.sources:  # what a crash left of their removal is removed
+        await self.thread(self.met.keeping.load, self.thread.beat)
+        if self.met.keeping.sources:  # what a crash left of their removal is removed
             await self.thread(self.parts.storage.tenures.check_all)
         began, moment = self.parts.clock.monotonic(), self.parts.clock.now()
         if not names:
@@ -192,30 +140,23 @@ class Looker:
         self.later = sight.later
         answered = self.available  # else it hung, or was away: that is no measure of its size
         self._there(found)
-        await self._meet(found)
-        await self._meet_signs(found)
-        await self._remove_again()
+        await self.met.meet(found)
+        await self.met.remove_again()
         self.attempted = True
         if found.complete:
-            paths = {seen.path for seen in found.found} | {*found.signs}
-            if self.gathering:
-                self.gathering.mind_only({each.path for each in found.minded})
-            for path in self.settler.keep_only(paths, began=began):
-                self.release(path)
-            for path in await self.thread(self._keeping.forget_unmet, paths, self.thread.beat):
-                self._staying.forget(path)
+            await self.met.forget_unmet(found, began=began)
             self.looked = moment
         took = self.parts.clock.monotonic() - began
         rest = max(self.drop.rescan_interval, SHARE * took if answered else 0.0)
         self.next_full = self.parts.clock.monotonic() + rest
 
     def _look_wholly(self, sight: Sight) -> Look:
-        self._keeping.begin()
+        self.met.keeping.begin()
         own = (self.drop.path, self._ignore, self.thread.beat, sight)
         mind = self.gathering is not None
         if self.leaving:
             return look_only(*own, mind=mind)
-        return look_wholly(*own, mind=mind, taken=self._keeping.sources)
+        return look_wholly(*own, mind=mind, taken=self.met.keeping.sources)
 
     def _sight(self, *, names: bool = False) -> Sight:
         """What a look may leave out. A unit is seen whole, whatever its size."""
@@ -223,20 +164,14 @@ class Looker:
         room = math.inf if self.gathering else self.room - waits
         many = self.settler.waiting() if room < waits else ()
         tops = Counter(top_of(each.path) for each in many if not each.reason)
-        return Sight(self._keeping, lambda path: pending(path) is not None, room, tops, names=names)
+        return Sight(
+            self.met.keeping, lambda path: pending(path) is not None, room, tops, names=names
+        )
 
     def _has_room(self) -> bool:
         """Whether files were left for later, and half of what came before them is taken."""
         waits = len(self.settler) - self._held
         return self.available and bool(self.later) and waits <= self.room // 2
-
-    async def _remove_again(self) -> None:
-        """Sources that could not be removed before (`drop.readonly`)."""
-        if self._staying:
-            gone = await self.thread(self._staying.try_again)
-            for path in gone:
-                self.finish(path, None)
-            await self.thread(self.parts.receiving.forget_taken, self.drop.name, gone)
 
     async def _seen(self, looking: Callable[[], T]) -> T:
         return await self.thread(while_there, self.parts, self.drop, looking)
@@ -287,22 +222,13 @@ class Looker:
         self.later |= sight.later
         for path, each in zip(sorted(paths), seen, strict=True):
             if each is None:
-                self.vanished(path)
+                self.met.vanished(path)
         here = [each for each in seen if isinstance(each, Seen)]
         named = [each for each in here if not self._ignored(each.path)]
         minded = [each for each in here if self._ignored(each.path) and is_minded(each)]
         found = replace(found, found=[*found.found, *named], minded=[*found.minded, *minded])
-        await self._meet(found)
-        await self._meet_signs(found)
+        await self.met.meet(found)
         return found
-
-    async def _meet_signs(self, found: Look) -> None:
-        if self.gathering:
-            for each in found.minded:
-                self.gathering.mind(each.path, each.print)
-        if self.signs is not None:
-            seen = await self.thread(stat, self.drop.path, wanted(found))
-            await self.signs.meet(found, [each for each in seen if isinstance(each, Seen)])
 
     def _ignored(self, path: bytes) -> bool:
         *folders, name = path.split(b"/")
@@ -325,50 +251,7 @@ class Looker:
             if isinstance(seen, Seen) and seen.kind == "file":
                 self.settler.see(path, seen.print, now)
             elif not isinstance(seen, int):
-                self.gone(path)
-
-    async def _meet(self, found: Look) -> None:
-        for seen in found.found:
-            await self._see(seen)
-
-    async def _see(self, seen: Seen) -> None:
-        if seen.kind != "file":
-            self._pass_by(seen)
-            return
-        if self._keeping.has(seen.path, seen.print):
-            return
-        known = self._keeping.sources.get(seen.path)
-        if known is not None and known.same_content(seen.print):
-            await self._meet_taken(seen, known)
-            return
-        self.settler.see(seen.path, seen.print, self.parts.clock.monotonic())
-
-    def _pass_by(self, seen: Seen) -> None:
-        """A link, FIFO, socket or device stays; said once."""
-        self.vanished(seen.path)
-        if seen.path not in self._passed:
-            self._passed.add(seen.path)
-            text, code = f"It is a {seen.kind}, not a file.", RefusalCode.NOT_REGULAR.value
-            where = {"drop": self.drop.name, "path": seen.path}
-            message = "Something that is no file stays"
-            self.parts.emit(
-                "file.waiting", **where, code=code, text=text, message=message, level="info"
-            )
-
-    async def _meet_taken(self, seen: Seen, known: Fingerprint) -> None:
-        """A source whose content is filed, and that could not be removed before: removed now.
-
-        One that is not quite the same (another ctime) is read again before it is removed.
-        """
-        if known == seen.print:
-            gone = await self.thread(remove_source, self.parts, self.drop, seen.path, seen.print)
-            if gone:
-                self._keeping.drop(seen.path)
-                await self.thread(self.parts.receiving.forget_taken, self.drop.name, [seen.path])
-            else:
-                self._stays(seen.path, seen.print)
-        else:
-            self.settler.see(seen.path, seen.print, self.parts.clock.monotonic())
+                self.met.gone(path)
 
     def tell_silence(self) -> None:
         """Say that a drop is not there whose directory does not answer. The call itself goes on."""

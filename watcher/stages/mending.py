@@ -9,8 +9,9 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from watcher.core import names
+from watcher.core.archived import Entry
 from watcher.core.mend import Facts, Mend, mend, to_read
-from watcher.core.model import Entry, Instance
+from watcher.core.session import Instance
 from watcher.core.soundness import by_path
 from watcher.dicom import catalog
 from watcher.dicom.repair import Named

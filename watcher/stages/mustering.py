@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, NamedTuple
 
 from watcher.core.errors import DocumentError, FullError, StorageError
-from watcher.core.model import Candidate, Refusal, RefusalCode
+from watcher.core.file import Candidate, Refusal, RefusalCode
 from watcher.core.muster import WAITING, Muster, Part
 from watcher.core.policy import Drop, Identify, Limits
 from watcher.core.route import identify

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from watcher.core.errors import StorageError
-from watcher.core.model import Fingerprint
+from watcher.core.file import Fingerprint
 from watcher.core.policy import Drop
 from watcher.io.desk import Incoming
 from watcher.stages.parting import remove_source

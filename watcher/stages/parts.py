@@ -4,10 +4,10 @@ import threading
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from watcher.core.events import Emit
-from watcher.core.model import Finding, Session, Status
+from watcher.core.emit import Emit
 from watcher.core.policy import Project, Projects, SessionRules
 from watcher.core.record import finding_values
+from watcher.core.session import Finding, Session, Status
 from watcher.io.clock import Clock
 from watcher.io.lease import Leases, destination_key, session_key
 from watcher.io.ledger import Ledger

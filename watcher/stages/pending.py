@@ -5,9 +5,9 @@ import shlex
 from collections.abc import Iterable
 
 from watcher.core.errors import WorkerError, told
-from watcher.core.model import Identity
 from watcher.core.policy import Drop
 from watcher.core.route import NO_MATCH
+from watcher.core.session import Identity
 from watcher.core.settle import Waiting
 from watcher.stages.parts import Parts
 

@@ -12,9 +12,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
+from watcher.core.archived import Entry
 from watcher.core.errors import DocumentError, RefusedError
-from watcher.core.model import Entry, Finding, Fingerprint, Session
+from watcher.core.file import Fingerprint
 from watcher.core.record import finding_of, finding_values, session_of, session_values
+from watcher.core.session import Finding, Session
 from watcher.dicom import catalog
 from watcher.io import files
 from watcher.stages.documents import Next

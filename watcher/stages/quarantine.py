@@ -14,13 +14,12 @@ from datetime import UTC, datetime
 from typing import Final
 
 from watcher.core.errors import ClashError, storage_error
-from watcher.core.model import Candidate, Fingerprint, Refusal, RefusalCode, Session
+from watcher.core.file import Candidate, Fingerprint, Refusal, RefusalCode
 from watcher.core.policy import Drop
 from watcher.io import files, sources
 from watcher.io.registry import SetAside
 from watcher.stages.parting import remove_source
 from watcher.stages.parts import Parts, iso
-from watcher.stages.promise import Aside, Promise
 from watcher.stages.reading import mark
 
 REASON: Final = "reason.json"
@@ -176,12 +175,12 @@ def entry_of(
         text=refusal.text,
         hint=refusal.hint or f"watcher quarantine show {entry_id}",
         sop=refusal.sop,
-        files=known.files + new if known else _count(parts, place),
+        files=known.files + new if known else count_files(parts, place),
         set_aside=parts.clock.now(),
     )
 
 
-def _count(parts: Parts, place: str) -> int:
+def count_files(parts: Parts, place: str) -> int:
     """The files of an entry, looked at only where the ledger may not have them all."""
     folder = os.path.join(parts.storage.path("quarantine"), place)
     return sum(path != REASON and not path.endswith(".new") for path in files.walk(folder))
@@ -223,62 +222,6 @@ def say(parts: Parts, entry: SetAside, *, shared: bool, first: bool = True) -> N
             parts.emit("file.quarantined", key=key, level="info", **fields)
     else:
         parts.conditions.raise_("file.quarantined", key, parts.clock.now(), **fields)
-
-
-_BY_ARCHIVING: Final = {
-    "other-class": (
-        "its SOP instance UID is archived under another SOP class",
-        "give it a UID of its own and send it again; then `{purge}`",
-    ),
-    "stray-file": (
-        "it lay in a scan folder and is no instance of the session",
-        "keep it elsewhere if it is needed; then `{purge}`",
-    ),
-}
-
-
-def place_aside(session: Session, drop: str, code: str, name: str) -> str:
-    """Where a file that archiving sets aside goes, relative to the store; one entry for a code.
-
-    A session that is archived in parts adds to its entry.
-    """
-    day = f"{session.id[:4]}-{session.id[4:6]}-{session.id[6:8]}"
-    drop = drop or next(iter(session.drops), "unknown")  # after a lost ledger
-    return f"{drop}/{day}/{session.id}-{code}/{name}"
-
-
-def note_asides(parts: Parts, promise: Promise) -> None:
-    """The quarantine's entries of what an archiving set aside."""
-    aside = [each for each in promise.asides if each.store == "quarantine"]
-    filed = parts.ledger.instances(promise.session.id) if aside else []
-    sent = {each.place.path: each.source for each in filed if each.source}
-    for place in dict.fromkeys("/".join(each.target.split("/")[:3]) for each in aside):
-        here = [each for each in aside if each.target.startswith(f"{place}/")]
-        _note_aside(parts, here, place, sent)
-
-
-def _note_aside(
-    parts: Parts, aside: Sequence[Aside], place: str, sent: Mapping[str, bytes]
-) -> None:
-    """`sent`: where the session's files lay in the drop, as far as the ledger knows."""
-    drop, _, entry_id = place.split("/")
-    code = aside[0].because
-    text, hint = _BY_ARCHIVING[code]
-    entry = SetAside(
-        id=entry_id,
-        drop=drop,
-        code=code,
-        place=place,
-        path=sent.get(aside[0].source) or os.fsencode(aside[0].source),
-        text=text,
-        hint=hint.format(purge=f"watcher quarantine purge {entry_id} --reason TEXT"),
-        sop="",
-        files=_count(parts, place),
-        set_aside=parts.clock.now(),
-    )
-    write_reason(os.path.join(parts.storage.require("quarantine"), place), entry)
-    parts.registry.set_aside(entry)
-    say(parts, entry, shared=False)
 
 
 def supersede(parts: Parts, sops: Sequence[str]) -> None:

@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import Any
 
 from watcher.core.errors import StorageError, storage_error
-from watcher.core.model import Candidate, Examined, Fingerprint, Header, Refusal, RefusalCode
+from watcher.core.file import Candidate, Examined, Fingerprint, Header, Refusal, RefusalCode
 from watcher.core.policy import DEEPEST, Drop
 from watcher.core.settle import Quiet
 from watcher.core.unit import ARCHIVES

@@ -8,8 +8,8 @@ from typing import Any
 from watcher.core import life, names
 from watcher.core.check import verdict
 from watcher.core.errors import DocumentError, OutsideError, StorageError, WorkerError
-from watcher.core.model import Instance, Place, Scan, ScanResource, Session, Status
 from watcher.core.scans import arrange
+from watcher.core.session import Instance, Place, Scan, ScanResource, Session, Status
 from watcher.io import files
 from watcher.stages import ahead
 from watcher.stages.documents import waiting_xml, whole_catalog

@@ -11,10 +11,10 @@ from watcher.core.errors import (
     RefusedError,
     StorageError,
 )
-from watcher.core.model import Instance, Session, Status
 from watcher.core.policy import Drop, Identify
 from watcher.core.route import identify
-from watcher.io import files
+from watcher.core.session import Instance, Session, Status
+from watcher.io import agenda, files
 from watcher.io.lease import destination_key
 from watcher.stages import adopt, unit_carrying, unit_promise
 from watcher.stages.archive import carry_forward
@@ -37,7 +37,7 @@ async def recover(parts: Parts, examine: adopt.Examine, thread: Hop) -> None:
     """Everything a start owes the last run. The caller holds the stores that are there."""
     if parts.storage.is_there("prearchive"):
         await thread(unit_promise.sweep, parts)
-        await thread(parts.ledger.clamp, parts.clock.now())
+        await thread(agenda.clamp, parts.ledger, parts.clock.now())
         _say(parts, await thread(settle_hands, parts), "files that were being filed")
         adopted = await adopt.sessions(parts, examine, thread)
         _say(parts, adopted, "sessions of the tree that the ledger did not know as they are")

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from watcher.core.errors import RefusedError, UnknownSessionError
-from watcher.core.model import Session
+from watcher.core.session import Session
 from watcher.core.soundness import Change, Checked
-from watcher.io import files
+from watcher.io import files, journal
 from watcher.io.digests import Digests
 from watcher.stages import history
 from watcher.stages.decided import decision_on, note
@@ -128,7 +128,7 @@ class _Swaps:
             "reason": accept,
             "changed": [[each.path, each.what] for each in self.changed],
         }
-        files.append_line(os.path.join(self.base, "logs", "events.jsonl"), json.dumps(line))
+        journal.append_line(os.path.join(self.base, "logs", "events.jsonl"), json.dumps(line))
         if self.accepted:
             note(parts, self.session, decision_on(parts, self.session, "refresh", who, accept))
 

@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from watcher.core.errors import WatcherError, storage_error
-from watcher.core.model import Candidate, Fingerprint
+from watcher.core.file import Candidate, Fingerprint
 from watcher.core.policy import Drop
 from watcher.core.unit import Reason, Unit
 from watcher.io import files, sources

@@ -20,9 +20,9 @@ from watcher.core.errors import (
     StorageError,
     UnknownSessionError,
 )
-from watcher.core.model import RefusalCode
+from watcher.core.file import RefusalCode
 from watcher.core.policy import Drop
-from watcher.io import files
+from watcher.io import files, journal
 from watcher.io.lease import session_key
 from watcher.io.registry import SetAside
 from watcher.io.returning import FORBIDDEN, give_back, may_be_written
@@ -258,7 +258,7 @@ def _note(parts: Parts, aside: SetAside, command: str, who: str, reason: str) ->
         "code": aside.code,
         "files": aside.files,
     }
-    files.append_line(parts.storage.decisions, json.dumps(values))
+    journal.append_line(parts.storage.decisions, json.dumps(values))
     parts.emit(
         "session.decided",
         key=f"quarantine/{aside.id}",

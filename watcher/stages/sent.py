@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from watcher.core import uris
-from watcher.core.model import Session
+from watcher.core.session import Session
 from watcher.io import files
 from watcher.stages.parts import Parts
 

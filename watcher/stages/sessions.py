@@ -16,7 +16,8 @@ from watcher.core.errors import (
     WorkerError,
     told,
 )
-from watcher.core.model import Session, Status
+from watcher.core.session import Session, Status
+from watcher.io import agenda
 from watcher.stages.ahead import send
 from watcher.stages.archive import archive
 from watcher.stages.bell import Bell
@@ -91,7 +92,7 @@ class Sessions:
         begun = await self._thread(self.parts.ledger.sessions, BEGUN)
         for session in self._hands.turns([] if few else begun):
             await self._work(session, carry_on)
-        ready = await self._thread(self.parts.ledger.archivable)
+        ready = await self._thread(agenda.archivable, self.parts.ledger)
         for session in self._hands.turns(list(filter(self.parts.auto_archive, ready)), few=few):
             await self._work(session, _archive)
         if not idle and not few:
@@ -101,7 +102,7 @@ class Sessions:
         """One session's new files go into the archive ahead: that which has waited longest."""
         clock = self.parts.clock.monotonic
         there = self.parts.storage.is_there("archive")
-        found = await self._thread(self.parts.ledger.sendable) if there else []
+        found = await self._thread(agenda.sendable, self.parts.ledger) if there else []
         self._looked = {each.id: self._looked.get(each.id, (-1, 0.0)) for each in found}
         began = clock()
         due = list(self._hands.turns([each for each in found if self._is_due(each, began)]))
@@ -121,7 +122,7 @@ class Sessions:
     async def _resting(self, *, idle: bool) -> list[Session]:
         now = None if idle else self.parts.clock.now()
         max_open = self.parts.rules.max_open
-        found = await self._thread(self.parts.ledger.resting, now, max_open)
+        found = await self._thread(agenda.resting, self.parts.ledger, now, max_open)
         rests = [session for session in found if self._rests(session, idle=idle)]
         return await self._unawaited(rests, idle=idle) if rests else []
 
@@ -203,7 +204,7 @@ class Sessions:
         """Seconds until something may be due without a ring; what came due since the round too."""
         now, monotonic = self.parts.clock.now(), self.parts.clock.monotonic()
         waits = [LONGEST]
-        if (rest := self.parts.ledger.next_rest(now - (monotonic - began))) is not None:
+        if (rest := agenda.next_rest(self.parts.ledger, now - (monotonic - began))) is not None:
             waits.append(rest - now + 0.01)
         waits += [at - monotonic for at, _ in self._put_off.values() if at > began]
         waits += [self._again - monotonic] if self._unsent else []

@@ -11,19 +11,12 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from watcher.core import names, uris
+from watcher.core.archived import Archived, ArchivedResource, ArchivedScan, Entry
 from watcher.core.errors import DocumentError
+from watcher.core.file import Fingerprint
 from watcher.core.match import beside, path_of
-from watcher.core.model import (
-    Archived,
-    ArchivedResource,
-    ArchivedScan,
-    Entry,
-    Fingerprint,
-    Instance,
-    Scan,
-    Session,
-)
 from watcher.core.plan import Merge, Same
+from watcher.core.session import Instance, Scan, Session
 from watcher.dicom import catalog
 from watcher.dicom.excerpt import Excerpt, excerpt
 from watcher.io import files

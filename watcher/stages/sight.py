@@ -8,8 +8,8 @@ some of each top-level folder are always let in, so that few files wait for no t
 from collections import Counter
 from collections.abc import Callable, Mapping
 
+from watcher.core.file import Fingerprint
 from watcher.core.line import top_of
-from watcher.core.model import Fingerprint
 from watcher.stages.keeping import Keeping
 
 SOME = 256  # files of one top-level folder that may be pending, however many others are

@@ -7,11 +7,12 @@ until it changes: else a unit that is still arriving would be torn by an old wor
 import os
 from collections.abc import Collection
 
+from watcher.core.file import Fingerprint
 from watcher.core.gathering import SIGN, Gathering, unit_of
-from watcher.core.model import Fingerprint
 from watcher.core.policy import Drop
 from watcher.io.aside import LEAVING
-from watcher.io.scan import Look, Seen
+from watcher.io.descent import Seen
+from watcher.io.scan import Look
 from watcher.stages.hop import Hop
 from watcher.stages.keeping import Keeping
 from watcher.stages.parting import remove_source

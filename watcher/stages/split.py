@@ -15,9 +15,9 @@ from typing import Any, Final
 
 from watcher.core import life, names
 from watcher.core.errors import DocumentError, RefusedError
-from watcher.core.model import Decision, Instance, Place, Session, Status
 from watcher.core.record import session_of, session_values
 from watcher.core.scans import studies
+from watcher.core.session import Decision, Instance, Place, Session, Status
 from watcher.io import files
 from watcher.stages import ahead
 from watcher.stages.decided import ARRIVING, decision_on, note_all

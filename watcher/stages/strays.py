@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Final, TypeVar
 
 from watcher.core.errors import storage_error
-from watcher.core.model import Candidate, Fingerprint, Refusal, RefusalCode
+from watcher.core.file import Candidate, Fingerprint, Refusal, RefusalCode
 from watcher.core.policy import Drop
 from watcher.core.unit import Kind, Unit
 from watcher.io import files

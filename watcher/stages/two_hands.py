@@ -8,7 +8,7 @@ decides on the next.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from watcher.core.model import Session
+from watcher.core.session import Session
 from watcher.io.lease import destination_key
 from watcher.stages.bell import Bell
 

@@ -18,7 +18,7 @@ from watcher.core.errors import (
     StorageError,
     WatcherError,
 )
-from watcher.core.model import Candidate, Fingerprint, Refusal, RefusalCode
+from watcher.core.file import Candidate, Fingerprint, Refusal, RefusalCode
 from watcher.core.muster import Part
 from watcher.io import sources
 from watcher.io.desk import Incoming

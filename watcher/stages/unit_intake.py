@@ -11,17 +11,18 @@ from dataclasses import dataclass, field, replace
 import anyio
 
 from watcher.core.errors import AlreadyRunningError, LedgerError, StorageError
+from watcher.core.file import Candidate, Fingerprint, Refusal, RefusalCode
 from watcher.core.gathering import SIGN, Gathering, spoken_of, unit_of
-from watcher.core.model import Candidate, Fingerprint, Refusal, RefusalCode
 from watcher.core.policy import Drop
 from watcher.core.settle import Quiet, Settler, Waiting
 from watcher.core.unit import ARCHIVES, Kind, Unit
 from watcher.stages.bell import Bell
 from watcher.stages.holding import Holding
 from watcher.stages.landing import Landed, Lander
-from watcher.stages.looking import Looker, Speed
+from watcher.stages.looking import Looker
 from watcher.stages.outcomes import Tally
 from watcher.stages.parts import Parts
+from watcher.stages.patience import Speed
 
 PAUSES = (1.0, 60.0)  # seconds: the first and the longest until a unit is tried again
 IDLE = 5.0  # seconds between two tries while nothing can be landed
@@ -175,7 +176,7 @@ class Units:
     def _forget(self, name: bytes, met: Collection[bytes]) -> None:
         for path in [each.path for each in self._settler.waiting()]:
             if path not in met and self._is_of(path, name):
-                self.looker.vanished(path)
+                self.looker.met.vanished(path)
 
     def _taken(self, name: bytes, met: Collection[bytes]) -> tuple[Unit, Quiet]:
         sources: list[tuple[bytes, Fingerprint]] = []
@@ -191,8 +192,8 @@ class Units:
 
     def _markers(self, name: bytes) -> tuple[tuple[bytes, Fingerprint], ...]:
         found: list[tuple[bytes, Fingerprint]] = []
-        if self.looker.signs and name in self.looker.signs.given:
-            found.append((name + b"/" + SIGN, self.looker.signs.given[name]))
+        if self.looker.met.signs and name in self.looker.met.signs.given:
+            found.append((name + b"/" + SIGN, self.looker.met.signs.given[name]))
         if beside := self._settler.pending(name + SIGN):
             found.append((name + SIGN, beside[0].print))
         return tuple(found)
@@ -220,7 +221,7 @@ class Units:
         self.tally.quarantined += landed.quarantined
         for path, remains in landed.remains.items():
             self.holding.trouble.over(path, store, "state")
-            self.looker.finish(path, remains)
+            self.looker.met.finish(path, remains)
 
     def _settle(self, unit: Unit, landed: Landed) -> None:
         self._tell(landed, "quarantine" if landed.result == "refused" else "prearchive")

@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Final
 
 from watcher.core.errors import DocumentError
-from watcher.core.model import Candidate, Examined
+from watcher.core.file import Candidate, Examined
 from watcher.core.muster import Part
 from watcher.core.policy import Drop
 from watcher.core.unit import Kind, Unit

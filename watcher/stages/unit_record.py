@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from watcher.core.errors import DocumentError
-from watcher.core.model import Destination, Fingerprint, Header, Identity, SessionKey
+from watcher.core.file import Fingerprint, Header
 from watcher.core.muster import Part
 from watcher.core.policy import Drop
+from watcher.core.session import Destination, Identity, SessionKey
 from watcher.core.unit import Kind, Unit
 
 

@@ -5,13 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from watcher.core import complete, match, plan
+from watcher.core.archived import Archived
 from watcher.core.case import Elsewhere
 from watcher.core.check import Seen, check, held
 from watcher.core.decisions import policy_of
 from watcher.core.errors import DocumentError, StorageError, WatcherError
 from watcher.core.match import Comparison
-from watcher.core.model import Archived, Finding, Instance, Scan, Session
 from watcher.core.scans import arrange
+from watcher.core.session import Finding, Instance, Scan, Session
 from watcher.dicom import document, schema
 from watcher.io import files
 from watcher.stages import inventory

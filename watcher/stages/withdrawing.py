@@ -11,7 +11,7 @@ from typing import Final
 
 from watcher.core import life, uris
 from watcher.core.errors import DocumentError, HeldError, MissingPlaceError, StorageError
-from watcher.core.model import Session
+from watcher.core.session import Session
 from watcher.dicom import catalog
 from watcher.io import files
 from watcher.io.lease import session_key
