@@ -11,7 +11,7 @@ from makers import make_dicom
 from world import md5
 
 LAST = "1.2.3.9.100000000"  # a SOP UID whose digits are counted up
-WAIT = 60.0  # seconds until something must have happened: machines are shared and slow
+WAIT = 240.0  # seconds until something must have happened: machines are shared and slow
 
 
 class Flood:
@@ -29,7 +29,7 @@ class Flood:
             sop = str(int(LAST.rpartition(".")[2]) + len(self.sent) + 1).encode()
             data = self._text.replace(LAST.rpartition(".")[2].encode(), sop)
             self.sent.append(hashlib.md5(data).hexdigest())
-            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+            fd = made(path)
             os.write(fd, data)
             os.close(fd)
 
@@ -37,6 +37,15 @@ class Flood:
         """So many files in a folder, made where it is not there."""
         os.makedirs(folder, exist_ok=True)
         self.put(*(os.path.join(os.fsdecode(folder), f"i{number}") for number in range(many)))
+
+
+def made(path):
+    """A new file, open; its folder is made again where the daemon emptied and removed it."""
+    while True:
+        try:
+            return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        except FileNotFoundError:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
 
 
 def wait_until(reached, seconds=WAIT, tell=lambda: ""):
