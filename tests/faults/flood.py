@@ -3,15 +3,13 @@
 import hashlib
 import os
 import tempfile
-import threading
-import time
 from pathlib import Path
 
+from faults.waiting import WAIT, wait_until
 from makers import make_dicom
 from world import md5
 
 LAST = "1.2.3.9.100000000"  # a SOP UID whose digits are counted up
-WAIT = 240.0  # seconds until something must have happened: machines are shared and slow
 
 
 class Flood:
@@ -46,14 +44,6 @@ def made(path):
             return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
         except FileNotFoundError:
             os.makedirs(os.path.dirname(path), exist_ok=True)
-
-
-def wait_until(reached, seconds=WAIT, tell=lambda: ""):
-    """Wait until something holds; fails with what `tell` says."""
-    deadline = time.monotonic() + seconds
-    while not reached():
-        assert time.monotonic() < deadline, tell()
-        threading.Event().wait(0.05)
 
 
 def archived(world, flood, seconds=WAIT, tell=lambda: ""):

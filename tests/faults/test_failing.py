@@ -7,7 +7,6 @@ same time. The drop `mri` lies on a disk that is well, and what comes by it is a
 import contextlib
 import os
 import re
-import threading
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from faults.faultfs import Faulty
+from faults.waiting import wait_until
 from makers import make_dicom
 from world import World, md5
 
@@ -180,13 +180,6 @@ def ward(tmp_path):
         yield ward
 
 
-def wait_until(reached, what=lambda: ""):
-    deadline = time.monotonic() + DEADLINE
-    while not reached():
-        assert time.monotonic() < deadline, what()
-        threading.Event().wait(0.1)
-
-
 def said(daemon, *events):
     """How often each condition was raised, or cleared: by event and key."""
     return Counter((e["event"], e["key"]) for e in list(daemon.events) if e["event"] in events)
@@ -258,13 +251,13 @@ def test_until_it_is_switched_off(ward, row):
         ward.faulty.rules(*(case.rule() for case in CASES))
         send_all(ward)
         ward.goes_on()
-        wait_until(lambda: not unmet(ward), lambda: unmet(ward))
+        wait_until(lambda: not unmet(ward), tell=lambda: unmet(ward))
         began, used = time.monotonic(), cpu(daemon.process.pid)
         ward.goes_on()
         wait_until(lambda: time.monotonic() - began > 5)
         assert (cpu(daemon.process.pid) - used) / (time.monotonic() - began) < IDLE
         ward.faulty.rules()
-        wait_until(lambda: not ward.under_way(), ward.under_way)
+        wait_until(lambda: not ward.under_way(), tell=ward.under_way)
         wait_until(lambda: said(daemon, *PAIRS).total() == said(daemon, *PAIRS.values()).total())
         check_said(daemon, most=2)
         check_once_each(daemon)
@@ -309,7 +302,7 @@ def test_for_a_moment(times, ward, row):
         ward.faulty.rules(*(case.rule(times=times) for case in CASES))
         send_all(ward)
         ward.goes_on()
-        wait_until(lambda: not ward.under_way(), ward.under_way)
+        wait_until(lambda: not ward.under_way(), tell=ward.under_way)
         wait_until(lambda: said(daemon, *PAIRS).total() == said(daemon, *PAIRS.values()).total())
         check_said(daemon, most=len(CASES))  # a slow machine meets one after the other
     check_fsync(ward.faulty)

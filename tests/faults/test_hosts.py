@@ -7,13 +7,13 @@ import json
 import os
 import signal
 import threading
-import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 from faults import aftermath, machine
 from faults.faultfs import Faulty
+from faults.waiting import wait_until
 from makers import make_dicom
 from world import World
 
@@ -68,13 +68,6 @@ def ended(daemon, timeout=LONG):
     errors = daemon.process.stderr.read()
     assert "Traceback" not in errors, errors
     return code, errors
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + LONG
-    while not condition():
-        assert time.monotonic() < deadline
-        threading.Event().wait(0.02)
 
 
 def wait_for_rest(behind):

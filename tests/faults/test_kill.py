@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from faults import aftermath, scenes
 from faults.trials import Driver
+from faults.waiting import wait_until
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 TREE = str(Path(__file__).parents[2])
@@ -42,7 +43,7 @@ def started(config, event):
     daemon = watcher(config, "run")
     try:
         said = lambda: event.encode() in output.read_bytes()[before:]  # noqa: E731  a condition
-        wait_until(said, time.monotonic() + PATIENCE)
+        wait_until(said)
     except BaseException:
         killed_sometime(daemon, 0)
         raise
@@ -199,10 +200,9 @@ def test_a_second_sigterm_ends_it_at_once(tmp_path, driver):
     driver.ask(
         config=config, do="run", match=match, signal=signal.SIGTERM, hang=pid, patience=PATIENCE
     )
-    deadline = time.monotonic() + PATIENCE
-    wait_until(lambda: os.path.lexists(pid), deadline)
+    wait_until(lambda: os.path.lexists(pid))
     hung = int(os.readlink(pid))
-    wait_until(lambda: not handles_sigterm(hung), deadline)
+    wait_until(lambda: not handles_sigterm(hung))
     began = time.monotonic()
     os.kill(hung, signal.SIGTERM)
     answer = driver.answer()
@@ -211,12 +211,6 @@ def test_a_second_sigterm_ends_it_at_once(tmp_path, driver):
     driver.ask(config=config, do="run")
     assert 0 == driver.answer()["code"]
     assert 1 == len(list(Path(root, "store/archive").rglob("*.dcm")))
-
-
-def wait_until(condition, deadline):
-    while not condition():
-        assert time.monotonic() < deadline
-        threading.Event().wait(0.02)
 
 
 def handles_sigterm(pid):

@@ -8,8 +8,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from faults.flood import WAIT, Flood, archived, judged, said, wait_until
+from faults.flood import Flood, archived, judged, said
 from faults.machine import command, mounted, needs, unmount
+from faults.waiting import WAIT, wait_until
 from world import World, md5
 
 pytestmark = [pytest.mark.faults, pytest.mark.campaign, pytest.mark.timeout(1200)]

@@ -14,6 +14,7 @@ from pathlib import Path
 import another
 import pytest
 from faults import aftermath, machine
+from faults.waiting import wait_until
 from makers import make_dicom
 from world import World
 
@@ -55,13 +56,6 @@ def ended(process, timeout=PATIENCE):
         out, errors = process.communicate()
         raise AssertionError(errors + out) from None
     return process.returncode, out, errors
-
-
-def wait_until(condition, timeout=PATIENCE):
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline
-        threading.Event().wait(0.02)
 
 
 def sharing(base, world, kind):

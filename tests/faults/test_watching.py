@@ -5,8 +5,9 @@ import signal
 import unicodedata
 
 import pytest
-from faults.flood import WAIT, Flood, archived, judged, said, wait_until
+from faults.flood import Flood, archived, judged, said
 from faults.machine import command, mounted, needs, tmpfs, unmount
+from faults.waiting import WAIT, wait_until
 from flipping import exchanged
 from world import World
 

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 from faults import aftermath, scenes
 from faults.flood import count
 from faults.machine import needs
+from faults.waiting import wait_until
 from makers import make_dicom
 from world import World, md5
 
@@ -217,13 +217,6 @@ def content(folder, number):
 def filed(daemon):
     """The paths the log says are filed."""
     return [each["path"] for each in daemon.events if each["event"] == "file.filed"]
-
-
-def wait_until(condition, seconds=PATIENCE):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        threading.Event().wait(0.05)
 
 
 def drive(world, daemon, writer, manners, folder):
