@@ -7,10 +7,13 @@ from faults import table
 from hypothesis import HealthCheck, settings
 
 import watcher.dicom
+import watcher.io.worker
 
 # How long an example takes tells of the machine, which others use too.
 settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared")
+# A killed reader that a busy machine has not buried yet is a ResourceWarning of any later test.
+watcher.io.worker.ENDING = 100.0
 
 
 @pytest.fixture(params=["asyncio", "trio"])

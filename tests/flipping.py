@@ -20,6 +20,11 @@ while True:
 """
 
 
+def exchanged(one, other):
+    """Two names exchanged in one step; not 0 where the file system can't."""
+    return ctypes.CDLL(None).renameat2(HERE, os.fsencode(one), HERE, os.fsencode(other), EXCHANGE)
+
+
 @contextmanager
 def flipped(*pairs):
     """Meanwhile another process exchanges the two names of each pair, as fast as it can.
@@ -27,9 +32,8 @@ def flipped(*pairs):
     Skips the test where the file system can't exchange two names in one step.
     """
     names = [os.fsencode(name) for pair in pairs for name in pair]
-    libc = ctypes.CDLL(None)
     for _ in range(2):
-        if libc.renameat2(HERE, names[0], HERE, names[1], EXCHANGE) != 0:
+        if exchanged(*names[:2]) != 0:
             pytest.skip("this file system does not exchange names")
     command = [sys.executable, "-c", FLIP, *names]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:

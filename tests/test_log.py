@@ -7,6 +7,7 @@ import select
 import subprocess
 import sys
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta, timezone
 from types import MappingProxyType
 
@@ -18,6 +19,7 @@ from watcher.core.coding import Coder
 from watcher.core.errors import ConfigurationError, StorageError, WatcherError
 from watcher.core.events import EVENTS
 from watcher.core.session import Finding, Severity
+from watcher.io import sinks
 from watcher.log import Log, load_key, plain
 
 NOON = datetime(2026, 6, 19, 12, 0, 0, 123456, tzinfo=UTC)
@@ -363,9 +365,10 @@ def test_a_disk_that_fills_within_a_line_leaves_whole_lines_after(tmp_path):
         "with open(sys.argv[1], 'a') as stream:\n"
         "    log = Log(stream=stream, file=None, rotate=9999, keep=1, level='info', coder=None,"
         " clock=lambda: datetime.datetime.now(datetime.UTC))\n"
-        "    resource.setrlimit(resource.RLIMIT_FSIZE, (50, resource.RLIM_INFINITY))\n"
+        "    before = resource.getrlimit(resource.RLIMIT_FSIZE)\n"
+        "    resource.setrlimit(resource.RLIMIT_FSIZE, (50, before[1]))\n"
         "    log('daemon.started')\n"
-        "    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)\n"
+        "    resource.setrlimit(resource.RLIMIT_FSIZE, before)\n"
         "    log('daemon.ready')\n"
     )
     target = tmp_path / "log"
@@ -448,13 +451,16 @@ def test_a_reader_that_stops_reading_costs_lines_and_no_time():
     assert expected == (said[1]["sink"], said[1]["lost"], said[1]["error"])
 
 
-def test_a_long_line_is_whole_on_a_pipe(tmp_path):
+def test_a_long_line_is_whole_on_a_pipe(monkeypatch):
     """A line longer than what a pipe takes at once comes whole."""
+    monkeypatch.setattr(sinks, "PATIENCE", 200.0)  # the reader may be slow
     reading, writing = os.pipe()
-    with open(reading, "rb", 0) as reader, open(writing, "w") as stream:
-        make(stream)("daemon.ready", text="x" * 20_000)
-        (said,) = lines(reader.read(1 << 20).decode())
-    assert "x" * 20_000 == said["text"]
+    with open(reading, "rb") as reader, ThreadPoolExecutor(1) as pool:
+        read = pool.submit(reader.read)
+        with open(writing, "w") as stream:
+            make(stream)("daemon.ready", text="x" * 200_000)
+        (said,) = lines(read.result().decode())
+    assert "x" * 200_000 == said["text"]
 
 
 def test_a_file_that_was_removed_is_made_anew(tmp_path):

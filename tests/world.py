@@ -1,6 +1,7 @@
 """A whole installation in a directory of its own: configuration, drop, stores, the real program."""
 
 import contextlib
+import fcntl
 import hashlib
 import io
 import json
@@ -18,6 +19,7 @@ from watcher.cli import call
 
 CAT = "{http://nrg.wustl.edu/catalog}"
 XNAT = "{http://nrg.wustl.edu/xnat}"
+ROOM = 1 << 20  # bytes: the daemon goes on writing while nobody lets us read; else lines are lost
 
 
 class World:
@@ -135,16 +137,20 @@ class Daemon:
             text=True,
             env={**os.environ, **environment},
         )
+        with contextlib.suppress(OSError):  # a user may have so much in pipes and no more
+            fcntl.fcntl(self.process.stdout, fcntl.F_SETPIPE_SZ, ROOM)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
     def _read(self):
         for line in self.process.stdout:
+            if not line.endswith("\n"):
+                return  # it was killed within a long line
             with self._more:
                 self.events.append(json.loads(line))
                 self._more.notify_all()
 
-    def wait_for(self, event, count=1, timeout=60.0, **fields):
+    def wait_for(self, event, count=1, timeout=180.0, **fields):
         """The first `count` events of this name with these fields; fails after `timeout` s."""
 
         def found():
@@ -160,12 +166,18 @@ class Daemon:
         assert len(hits) >= count, f"{len(hits)} of {count} {event}: {self.events[-20:]}"
         return hits[:count]
 
-    def wait_until(self, reached, timeout=60.0):
-        """Wait until something holds, asked again after each line; fails after `timeout` s."""
-        with self._more:
-            assert self._more.wait_for(reached, timeout), self.events[-20:]
+    def wait_until(self, reached, timeout=180.0):
+        """Wait until something holds, asked at new lines and each second; fails after `timeout` s.
 
-    def stop(self, number=signal.SIGTERM, timeout=60.0):
+        Lines are read while it is asked, which may take long.
+        """
+        deadline = time.monotonic() + timeout
+        while not reached():
+            assert time.monotonic() < deadline, self.events[-20:]
+            with self._more:
+                self._more.wait(1.0)
+
+    def stop(self, number=signal.SIGTERM, timeout=180.0):
         """Send a signal; gives the exit code and how long it took, in seconds."""
         began = time.monotonic()
         self.process.send_signal(number)
@@ -178,13 +190,18 @@ class Daemon:
         return code, took
 
     def __enter__(self):
-        self.wait_for("daemon.ready")
+        try:
+            self.wait_for("daemon.ready")
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_):
         if self.process.poll() is None:
             self.stop(signal.SIGKILL)
         if not self.process.stdout.closed:
+            self._reader.join(60.0)  # one that ended by itself: its last lines are read first
             self.process.stdout.close()
             self.process.stderr.close()
 

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from imaging import told
@@ -18,6 +19,7 @@ from watcher.commands.options import Common
 from watcher.io import files
 from watcher.stages import decide
 
+PATIENCE = 240.0  # seconds until a command must have ended: machines are shared and slow
 EXTRA = """
 [projects.P1]
 auto_archive = false
@@ -77,12 +79,21 @@ def on_terminal(world, answer, *arguments):
         while not asked.endswith(b"[y/N] "):
             asked += process.stderr.read1(1000)
         if answer is None:
+            _wait_asleep(process.pid)
             process.send_signal(signal.SIGINT)
         else:
             os.write(ours, answer)
-        _, rest = process.communicate(timeout=60)
+        _, rest = process.communicate(timeout=PATIENCE)
     os.close(ours)
     return process.returncode, (asked + rest).decode()
+
+
+def _wait_asleep(pid):
+    """Waits until a process of one thread waits: a signal in the last step before is lost on it."""
+    state = ""
+    while state not in {"S", "Z"}:
+        os.sched_yield()
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
 class TestChoosing:
@@ -343,7 +354,9 @@ class TestProgram:
         ours, theirs = os.pipe()
         os.close(ours)
         command = [sys.executable, "-m", "watcher", "sessions", "--config", str(world.config)]
-        done = subprocess.run(command, stdout=theirs, stderr=subprocess.PIPE, text=True, timeout=60)
+        done = subprocess.run(
+            command, stdout=theirs, stderr=subprocess.PIPE, text=True, timeout=PATIENCE
+        )
         os.close(theirs)
         assert (0, "") == (done.returncode, done.stderr)
 
@@ -352,7 +365,7 @@ class TestProgram:
         command = [sys.executable, "-m", "watcher", "sessions", "--config", str(world.config)]
         with open("/dev/full", "w") as full:
             done = subprocess.run(
-                command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60
+                command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=PATIENCE
             )
         assert 1 == done.returncode
         assert done.stderr.startswith("watcher: unexpected OSError")

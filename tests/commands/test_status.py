@@ -3,12 +3,12 @@
 import os
 import subprocess
 import sys
-import time
 
 import pytest
 from imaging import ask, configure, installation, told
 
 from watcher.assembly import command_parts
+from watcher.io.clock import Clock
 from watcher.io.lease import lock_store
 from watcher.io.stores import KINDS, Storage
 from watcher.report import standing
@@ -34,10 +34,17 @@ def running(made):
         process.stdin.close()
 
 
-def beat(made, ago):
-    """Make the last heartbeat one of so many seconds ago."""
-    with command_parts(made.settings) as parts:
-        parts.ledger.remember("heartbeat", str(time.time() - ago))
+@pytest.fixture
+def beat(made, monkeypatch):
+    """Makes the last heartbeat one of so many seconds ago: the clock stands still."""
+    moment = Clock().now()
+    monkeypatch.setattr(Clock, "now", lambda _: moment)
+
+    def beat(ago):
+        with command_parts(made.settings) as parts:
+            parts.ledger.remember("heartbeat", str(moment - ago))
+
+    return beat
 
 
 def test_the_document_tells_how_everything_stands(made, capsys):
@@ -113,18 +120,18 @@ def test_health_without_a_daemon_is_12(made, capsys):
     assert told(capsys, made.config, "status", "--health") == (12, "the daemon is not running\n")
 
 
-def test_health_with_a_fresh_heartbeat_is_0(made, running, capsys):
+def test_health_with_a_fresh_heartbeat_is_0(made, running, beat, capsys):
     """A daemon holds the stores and its heart beat lately."""
-    beat(made, 1)
+    beat(1)
     assert told(capsys, made.config, "status", "--health") == (0, "healthy\n")
     _, found = ask(capsys, made.config, "status")
     assert (found["running"], found["healthy"]) == (True, True)
 
 
 @pytest.mark.parametrize(("ago", "expected"), [(170, 0), (190, 12)])
-def test_health_is_lost_after_three_heartbeats(made, running, capsys, ago, expected):
+def test_health_is_lost_after_three_heartbeats(made, running, beat, capsys, ago, expected):
     """Older than three times log.heartbeat (60 s): stalled, exit 12."""
-    beat(made, ago)
+    beat(ago)
     code, found = ask(capsys, made.config, "status", "--health")
     assert code == expected
     assert found["healthy"] is (expected == 0)

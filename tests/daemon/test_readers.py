@@ -27,11 +27,13 @@ class Reader(threading.Thread):
         self.archive = Path(archive)
         self.passes = self.read = self.missed = 0
         self.wrong = []
+        self.passed = threading.Semaphore(0)  # released after each pass
         self._enough = threading.Event()
 
     def run(self):
         while not self._enough.is_set():
             self.look()
+            self.passed.release()
 
     def look(self):
         """One pass: the session XMLs, the catalogs they name, the files those list."""
@@ -156,6 +158,7 @@ def test_right_between_any_two_steps(bench):
     assert steps.done == reader.passes > 8 * 8
 
 
+@pytest.mark.timeout(900)
 def test_never_wrong_beside_a_reader(bench):
     """Dozens of merges, a reader running all the while: never wrong, and all of it is there."""
     reader = Reader(bench.parts.storage.path("archive"))
@@ -163,10 +166,11 @@ def test_never_wrong_beside_a_reader(bench):
     try:
         for turn in range(ROUNDS):
             assert Status.ARCHIVED is merged(bench, put(bench, turn)).status
+            assert reader.passed.acquire(timeout=180)  # one for each merge: never starved
     finally:
         reader.stop()
     assert [] == reader.wrong
-    assert reader.passes > 1
+    assert reader.passes >= ROUNDS
     assert MERGES * (ROUNDS // 4) == told(bench)
     scans = {path.name for path in (Path(bench.shelf()) / "SCANS").iterdir()}
     assert {"1", *(f"1-CT{n}" for n in range(1, ROUNDS // 4 + 1))} == scans

@@ -15,6 +15,7 @@ from watcher.assembly import open_storage
 from watcher.core.errors import ConfigurationError
 from watcher.settings import load
 
+LONG = 180.0  # seconds until something must have happened: machines are shared and slow
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="changes the user, which takes root")
 
 
@@ -30,7 +31,7 @@ def test_systemd_is_told(tmp_path):
     address = str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as line:
         line.bind(address)
-        line.settimeout(30)
+        line.settimeout(LONG)
         with world.daemon(NOTIFY_SOCKET=address) as daemon:
             told = [line.recv(1000) for _ in range(2)]
             daemon.process.send_signal(signal.SIGTERM)
@@ -45,7 +46,8 @@ def test_a_locked_ledger_is_said_once_and_waited_for(tmp_path):
     """Somebody else writes to the ledger for long: said, nothing lost, and over when it is over."""
     world = World(tmp_path, extra='heartbeat = "1s"')
     with world.daemon() as daemon:
-        other = sqlite3.connect(world.root / "state" / "ledger.sqlite", isolation_level=None)
+        path = world.root / "state" / "ledger.sqlite"
+        other = sqlite3.connect(path, timeout=LONG, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         daemon.wait_for("storage.unavailable", store="state")
         other.execute("ROLLBACK")

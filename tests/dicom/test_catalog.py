@@ -213,11 +213,17 @@ def test_a_dropped_name_can_be_added():
 
 def test_many():
     """Twenty thousand entries are written and read in a few seconds even on a busy machine."""
-    entries = [entry(n) for n in range(20_000)]
-    start = time.process_time()
+    took, tenth = written_and_read(20_000), written_and_read(2_000)
+    assert took < max(4, 30 * tenth)  # the second where the machine is slow, or coverage measures
+
+
+def written_and_read(count):
+    """The seconds of the processor that so many entries take."""
+    entries = [entry(n) for n in range(count)]
+    begun = time.thread_time()
     data = composed(entries)
     assert len(catalog.read(data)[1]) == len(entries)
-    assert time.process_time() - start < 4
+    return time.thread_time() - begun
 
 
 # -- a part of it, and a little more ----------------------------------------------------------

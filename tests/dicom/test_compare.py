@@ -8,7 +8,7 @@ import warnings
 import makers
 import pydicom
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
@@ -21,6 +21,7 @@ from pydicom.uid import (
     JPEGBaseline8Bit,
     RLELossless,
 )
+from pydicom.valuerep import STR_VR
 
 from watcher.dicom.compare import Compared, Source, compare
 
@@ -402,13 +403,27 @@ def decoded(data):
         warnings.simplefilter("ignore")
         found = pydicom.dcmread(io.BytesIO(data))
         found["PixelData"].VR = "OW"  # the same bytes, whatever the other VR
-    return found
+        return values(found)
+
+
+def values(found):
+    """What pydicom reads, by tag. Text under another VR of text says the same."""
+    return {
+        each.tag: [values(item) for item in each.value]
+        if each.VR == "SQ"
+        else ("text", str(each.value))
+        if each.VR in STR_VR
+        else (each.VR, each.value)
+        for each in found
+    }
 
 
 @settings(max_examples=150, deadline=None)
 @given(st.integers(0, 2000), st.integers(1, 255), st.booleans())
+@example(73, ord("H") ^ ord("T"), False)  # SH becomes ST
+@example(96, ord("I") ^ ord("D"), True)  # IS becomes DS
 def test_one_changed_byte(at, by, undefined):
-    """No changed byte that pydicom can see is taken for the same."""
+    """No changed byte that pydicom can see in a value is taken for the same."""
     one = written(dataset(), undefined=undefined)
     start = one.index(b"\x08\0\x16\0UI")
     at = start + at % (len(one) - start)

@@ -470,9 +470,9 @@ def test_deflated_damage():
 
 
 def timed(data, **limits):
-    begun = time.process_time()
+    begun = time.thread_time()
     result = walk(data, len(data), WANTED, **limits)
-    return result.hostile, time.process_time() - begun
+    return result.hostile, time.thread_time() - begun
 
 
 def test_deflate_bomb():
@@ -493,13 +493,19 @@ def test_deep_nesting(depth):
 
 
 @pytest.mark.parametrize(
-    "body", [SEQUENCE + item(0xFFFEE000, 0) * 2_000_000, element(0x00091001, b"SH", b"") * 300_000]
+    ("head", "each", "count"),
+    [
+        (SEQUENCE, item(0xFFFEE000, 0), 2_000_000),
+        (b"", element(0x00091001, b"SH", b""), 300_000),
+    ],
 )
-def test_many_elements(body):
+def test_many_elements(head, each, count):
     """Items and elements are counted on all levels; beyond the limit the file is hostile."""
-    hostile, took = timed(file_of(body))
+    hostile, took = timed(file_of(head, each * count))
     assert hostile == "it has more elements than the limit"
-    assert took < 3
+    hostile, tenth = timed(file_of(head, each * 30_000), elements=20_000)
+    assert hostile == "it has more elements than the limit"
+    assert took < max(3, 50 * tenth)  # the second where the machine is slow, or coverage measures
 
 
 def test_many_elements_implicit():

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from lxml import etree
@@ -130,7 +131,7 @@ def leftovers(root):
 
 def ledger(root):
     """What the ledger knows, in the words that do not differ from run to run."""
-    with sqlite3.connect(f"{root}/store/state/ledger.sqlite") as tx:
+    with closing(sqlite3.connect(f"{root}/store/state/ledger.sqlite")) as tx:
         return {
             name: sorted(tx.execute(query))
             for name, query in {
@@ -147,7 +148,7 @@ def ledger(root):
 
 def unfound(root):
     """Files of the ledger that are not in the tree with that digest."""
-    with sqlite3.connect(f"{root}/store/state/ledger.sqlite") as tx:
+    with closing(sqlite3.connect(f"{root}/store/state/ledger.sqlite")) as tx:
         rows = tx.execute(
             "select s.project, s.id, s.label, i.scan, i.folder, i.name, i.digest"
             " from instance i join session s on s.id = i.session where not i.in_hand"

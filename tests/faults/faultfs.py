@@ -33,7 +33,7 @@ OPERATIONS = (
     *("rename", "link", "unlink", "mkdir", "rmdir", "truncate", "chmod", "utimens", "statfs"),
 )
 TURN = 0.02  # seconds between two looks whether a hang is over
-STARTING = 30.0  # seconds until the mount must stand
+STARTING = 120.0  # seconds until the mount must stand, or be gone
 
 
 class Faulty:

@@ -3,15 +3,13 @@
 import hashlib
 import os
 import tempfile
-import threading
-import time
 from pathlib import Path
 
+from faults.waiting import WAIT, wait_until
 from makers import make_dicom
 from world import md5
 
 LAST = "1.2.3.9.100000000"  # a SOP UID whose digits are counted up
-WAIT = 60.0  # seconds until something must have happened: machines are shared and slow
 
 
 class Flood:
@@ -29,7 +27,7 @@ class Flood:
             sop = str(int(LAST.rpartition(".")[2]) + len(self.sent) + 1).encode()
             data = self._text.replace(LAST.rpartition(".")[2].encode(), sop)
             self.sent.append(hashlib.md5(data).hexdigest())
-            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+            fd = made(path)
             os.write(fd, data)
             os.close(fd)
 
@@ -39,12 +37,13 @@ class Flood:
         self.put(*(os.path.join(os.fsdecode(folder), f"i{number}") for number in range(many)))
 
 
-def wait_until(reached, seconds=WAIT, tell=lambda: ""):
-    """Wait until something holds; fails with what `tell` says."""
-    deadline = time.monotonic() + seconds
-    while not reached():
-        assert time.monotonic() < deadline, tell()
-        threading.Event().wait(0.05)
+def made(path):
+    """A new file, open; its folder is made again where the daemon emptied and removed it."""
+    while True:
+        try:
+            return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        except FileNotFoundError:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
 
 
 def archived(world, flood, seconds=WAIT, tell=lambda: ""):

@@ -87,6 +87,16 @@ def loop(path, name):
     return mounted(path, "-o", "loop", name)
 
 
+def make_durable(path):
+    """All of the file system there, and of no other: sync(2) would meet those of other tests."""
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        if _libc.syncfs(folder) != 0:
+            raise OSError(ctypes.get_errno(), "syncfs")
+    finally:
+        os.close(folder)
+
+
 def cut_power(path):
     """The file system mounted there loses what is not on its disk, and answers EIO till unmounted.
 

@@ -20,6 +20,7 @@ CALLS = (
     *("rename", "renameat", "renameat2", "link", "linkat", "unlink", "unlinkat"),
     *("mkdir", "mkdirat", "rmdir", "chmod", "fchmod"),
 )
+PATIENCE = 240.0  # seconds: strace makes a run slow, and so does a busy machine
 LINE = re.compile(r"(\d+) +(\w+)\((.*)")
 
 
@@ -62,7 +63,7 @@ def points(root):
     """Every point of an undisturbed run, which is carried out to find them."""
     log = f"{root}/calls"
     words = ("strace", "-f", "-y", "-q", "--seccomp-bpf", "-e", f"trace={','.join(CALLS)}")
-    assert once(root, *words, "-e", "signal=none", "-o", log).wait(60) in {0, 3}
+    assert once(root, *words, "-e", "signal=none", "-o", log).wait(PATIENCE) in {0, 3}
     with open(log, encoding="utf-8", errors="replace") as lines:
         matches = (LINE.match(line) for line in lines)
         return _points(f"{root}/", [match.groups() for match in matches if match])
@@ -97,7 +98,7 @@ def kill(root, point):
             if "+++ killed by SIGKILL" in line:
                 killed = True
                 _end_children(process.pid)
-    process.wait(60)
+    process.wait(PATIENCE)
     return killed
 
 

@@ -19,6 +19,7 @@ from world import World, md5
 
 pytestmark = pytest.mark.faults
 SECRET = "TOPSECRET"
+PATIENCE = 300.0  # seconds
 
 
 @pytest.fixture
@@ -34,8 +35,12 @@ def outside(tmp_path):
 
 
 def good(world, name="good.dcm", **values):
-    """A file that is to be archived; gives its digest."""
-    return md5(make_dicom(world.drop / name, **values))
+    """A file that is to be archived; gives its digest. It is whole when it takes its name."""
+    path = make_dicom(world.base / "made", **values)
+    digest = md5(path)  # before a daemon has taken it
+    (world.drop / name).parent.mkdir(parents=True, exist_ok=True)
+    os.rename(path, world.drop / name)
+    return digest
 
 
 def judged(row, world, *sent):
@@ -220,7 +225,7 @@ LARGE = {
 }
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     "files", [SMALL, pytest.param(LARGE, marks=pytest.mark.campaign)], ids=["small", "large"]
 )
@@ -232,11 +237,11 @@ def test_files_that_burst_their_reader(tmp_path, files, row):
             make(tmp_path / what, sop=f"1.2.4.{number}", study="1.2.4", patient_id="BAD")
             os.rename(tmp_path / what, world.drop / f"{number}.dcm")
         sent = good(world)
-        daemon.wait_for("session.archived", label="P1", timeout=120)
+        daemon.wait_for("session.archived", label="P1", timeout=PATIENCE)
         ended = ("file.quarantined", "file.filed", "file.stuck")
         daemon.wait_until(
             lambda: sum(e["event"] in ended for e in [*daemon.events]) >= len(files) + 1,
-            timeout=120,
+            timeout=PATIENCE,
         )
         said = {e["code"] for e in daemon.events if e["event"] == "file.quarantined"}
     assert (peak["daemon"] < DAEMON, peak["reader"] < READER) == (True, True), peak
@@ -249,7 +254,7 @@ def test_files_that_burst_their_reader(tmp_path, files, row):
 
 
 @pytest.mark.campaign
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(900)
 def test_names_that_are_swapped_for_links(tmp_path, outside, row):
     """Files and folders that are links every other moment: no byte of what they lead to gets in."""
     world = World(tmp_path / "w", settle="10ms", drop_lines=['stuck_after = "1h"'])
@@ -268,8 +273,8 @@ def test_names_that_are_swapped_for_links(tmp_path, outside, row):
     before = {path.name: path.stat() for path in outside.iterdir()}
     with world.daemon() as daemon, flipped(*pairs):
         sent = good(world, "good.dcm", sop="1.3.1", study="1.3", patient_id="GOOD")
-        daemon.wait_for("file.filed", count=3, timeout=60)
-        daemon.wait_for("session.archived", label="GOOD", timeout=90)
+        daemon.wait_for("file.filed", count=3, timeout=PATIENCE)
+        daemon.wait_for("session.archived", label="GOOD", timeout=PATIENCE)
     after = {path.name: path.stat() for path in outside.iterdir()}
     everything = told(world, daemon.events)
     assert SECRET.encode() not in everything

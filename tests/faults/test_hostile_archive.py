@@ -2,7 +2,6 @@
 
 import os
 import re
-import time
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ SECRET = "TOPSECRET"
 HEAD = b"<?xml version='1.0' encoding='UTF-8'?>\n"
 NAMESPACES = b'xmlns:cat="http://nrg.wustl.edu/catalog" xmlns:xi="http://www.w3.org/2001/XInclude"'
 GROWTH = 800  # MiB that the worst document may cost this process
-LONGEST = 60.0  # seconds for all commands on one document
+LONGEST = 60.0  # seconds of processor time for all commands on one document
 
 
 def catalog(inside, *, before=b""):
@@ -111,23 +110,28 @@ def document(archived, request):
 COMMANDS = [["verify"], ["show", "P1/P1"], ["sessions", "--status", "ARCHIVED"]]
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(("document", "what", "make"), [*cases(quick=FEW)], indirect=["document"])
 def test_a_document_of_the_archive(archived, document, what, make, row):
     """Every command ends in bounds, in words of a line, and shows nothing of any other file."""
     kept = md5(archived.secret.decode())
     document.write_bytes(make(archived.secret))
-    before, began = _calm(), time.monotonic()
+    before, began = _calm(), _spent()
     for words in COMMANDS:
         code, text = archived.watcher(*words)
         assert "Traceback" not in archived.errors
         assert code in {0, 2, 3, 4}, archived.errors
         assert SECRET not in text + archived.errors
         assert len(archived.errors.splitlines()) <= 3
-    assert time.monotonic() - began < LONGEST
+    assert _spent() - began < LONGEST
     assert _peak() - before < GROWTH
     assert kept == md5(archived.secret.decode())
     row("a hostile document in the archive", "verify, show, sessions").ran()
+
+
+def _spent():
+    """Seconds of processor time of this process and of what it ran (one that hangs is ended)."""
+    return sum(os.times()[:4])
 
 
 def _peak():
@@ -142,7 +146,7 @@ def _calm():
     return _peak()
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(("document", "what", "make"), [*cases()], indirect=["document"])
 def test_what_comes_to_such_an_archive(archived, document, what, make, row):
     """A new file of that session is archived, or waits in the prearchive with the reason; a session

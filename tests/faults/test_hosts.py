@@ -7,13 +7,13 @@ import json
 import os
 import signal
 import threading
-import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 from faults import aftermath, machine
 from faults.faultfs import Faulty
+from faults.waiting import wait_until
 from makers import make_dicom
 from world import World
 
@@ -24,7 +24,7 @@ from watcher.io.tenure import EXPIRY, LOOK
 pytestmark = pytest.mark.faults
 RUNNING = 11
 OWNER, MARKER = ".watcher-owner", ".watcher-store"
-LONG = 4 * EXPIRY  # seconds for what lasts one expiry
+LONG = 8 * EXPIRY  # seconds for what lasts one expiry
 
 
 class Host:
@@ -45,8 +45,9 @@ class Host:
         values["patient_id"] = f"P{study}"  # a session of its own
         part = self.world.drop / f"{study}-{number}.part"
         make_dicom(part, instance=number, **values)
+        digest = aftermath.md5(part)  # before a daemon has taken it
         os.rename(part, part.with_suffix(""))
-        return aftermath.md5(part.with_suffix(""))
+        return digest
 
 
 @pytest.fixture
@@ -60,7 +61,7 @@ def hosts(tmp_path):
         yield (*both, behind)
 
 
-def ended(daemon, timeout=60):
+def ended(daemon, timeout=LONG):
     """Its code and what it said, once it ends by itself."""
     code = daemon.process.wait(timeout)
     daemon._reader.join(timeout)
@@ -69,21 +70,27 @@ def ended(daemon, timeout=60):
     return code, errors
 
 
-def wait_until(condition):
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        threading.Event().wait(0.02)
-
-
 def wait_for_rest(behind):
     """Until what was archived is cleared away, its folders too."""
-    wait_until(lambda: not list((behind / "prearchive").glob("[!.]*/*")))
+    wait_until(lambda: is_at_rest(behind))
+
+
+def is_at_rest(behind):
+    with suppress(FileNotFoundError):  # it goes just now
+        folders = [each for each in (behind / "prearchive").iterdir() if each.name[0] != "."]
+        return not any(map(os.listdir, folders))
+    return False
 
 
 def stop_at_rest(daemon, behind):
-    """SIGSTOP, when nothing is under way: not between a check and its effect."""
+    """SIGSTOP, when nothing is under way: not between a check and its effect.
+
+    Nor between the two of a renewal: all stores were renewed just now, and soon will not be.
+    """
     wait_for_rest(behind)
+    stores = [each for each in KINDS if each != "state"]
+    before = {store: owner(behind, store)["beat"] for store in stores}
+    wait_until(lambda: all(owner(behind, each)["beat"] > before[each] for each in stores))
     daemon.process.send_signal(signal.SIGSTOP)
     stat = Path(f"/proc/{daemon.process.pid}/stat")
     wait_until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T")
@@ -103,6 +110,7 @@ def tree(behind):
 
 
 @pytest.mark.campaign
+@pytest.mark.timeout(900)
 def test_another_host_is_refused(hosts, row):
     """While one host has the stores another ends with 11 and its name, having touched nothing."""
     a, b, behind = hosts
@@ -125,6 +133,7 @@ def test_another_host_is_refused(hosts, row):
 
 
 @pytest.mark.campaign
+@pytest.mark.timeout(900)
 def test_a_host_that_lost_its_stores(hosts, row):
     """A daemon that finds another in its stores ends with 11 and one error line; what came
     meanwhile lies where it lay.
@@ -153,7 +162,7 @@ def test_a_host_that_lost_its_stores(hosts, row):
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_a_stopped_host_is_followed_by_another(hosts, row):
     """An owner that is stopped for an expiry is followed by another host, which says so and goes
     on; when the first wakes it ends with 11 and touches nothing.

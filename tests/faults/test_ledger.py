@@ -1,5 +1,6 @@
 """The ledger is an index: lost, torn, foreign or too old, it is made anew, and nothing is lost."""
 
+import contextlib
 import json
 import os
 import random
@@ -14,7 +15,7 @@ import pytest
 from faults import aftermath, scenes
 from world import World
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 TREE = str(Path(__file__).parents[2])
 DRIVER = Path(__file__).with_name("trip_wire.py")
 LAST_SWAP = "os.rename store/archive/AUTO/arc001/P1.xml"
@@ -325,7 +326,7 @@ def test_a_ledger_lost_under_a_running_daemon_is_made_anew(harm, tmp_path, row):
         daemon.wait_for("daemon.recovered", outcome="rebuilt")
         daemon.wait_for("daemon.ready", 2)
         sent += [_drop(world, number) for number in (7, 8)]
-        daemon.wait_until(lambda: len(world.archived()) == len(sent), timeout=60)
+        daemon.wait_until(lambda: _archived(world) == len(sent))
         assert 1 == len([e for e in daemon.events if e.get("outcome") == "rebuilt"])
         assert 0 == daemon.stop()[0], daemon.errors
         assert "" == daemon.errors
@@ -333,6 +334,12 @@ def test_a_ledger_lost_under_a_running_daemon_is_made_anew(harm, tmp_path, row):
     row(
         "ledger " + harm.__name__.removeprefix("while_").replace("_", " "), "under the daemon"
     ).judge(sent, world.root, [world.drop], aftermath.md5)
+
+
+def _archived(world):
+    """How many files the archive's catalogs list; they may go meanwhile."""
+    with contextlib.suppress(FileNotFoundError):
+        return len(world.archived())
 
 
 def _drop(world, number):
@@ -351,7 +358,8 @@ def test_a_daemon_whose_disk_spoils_every_ledger_ends(tmp_path):
         for number in (1, 2, 3):
             daemon.wait_for("daemon.ready", number)
             deleted(world.root / "state", "")
-        assert 1 == daemon.process.wait(60)
+        daemon.process.wait(180)
+        assert 1 == daemon.stop()[0], daemon.errors
     done = subprocess.run(
         [sys.executable, "-m", "watcher", "run", "--once", "--config", str(world.config)],
         capture_output=True,

@@ -10,7 +10,7 @@ from faults import aftermath, scenes
 from faults.trials import Driver
 from world import md5
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 SOURCE = "drops/linked/a/1"
 ASIDE = f"{os.path.dirname(SOURCE)}/.watcher-leaving-"  # what it is called just before
 

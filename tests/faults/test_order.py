@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from faults import machine, scenes, strace
 
-pytestmark = [pytest.mark.faults, pytest.mark.campaign]
+pytestmark = [pytest.mark.faults, pytest.mark.campaign, pytest.mark.timeout(600)]
 
 
 def test_removals_are_durable_before_their_plan_goes(tmp_path):
@@ -16,12 +16,13 @@ def test_removals_are_durable_before_their_plan_goes(tmp_path):
     machine.needs("strace")
     root = tmp_path / "base"
     scenes.overwriting(root)
-    assert 0 == strace.once(root).wait(60)
+    assert 0 == strace.once(root).wait(strace.PATIENCE)
     scenes.late_replacing(root)
     words = ("strace", "-f", "-y", "-q", "-s", "999", "-e", "signal=none")
     log = tmp_path / "calls"
     calls = "trace=fsync,unlink,unlinkat,rmdir"
-    assert 0 == strace.once(root, *words, "-e", calls, "-o", str(log)).wait(60)
+    traced = strace.once(root, *words, "-e", calls, "-o", str(log))
+    assert 0 == traced.wait(strace.PATIENCE)
     lines = log.read_text().splitlines()
     end = numbers(lines, r'unlink(at)?\(.*P1\.plan\.json"')[-1]
     for gone, synced in (

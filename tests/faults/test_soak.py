@@ -78,8 +78,10 @@ class Load:
     def _send(self, path, drop, folder):
         self.sent.add(aftermath.md5(path))
         target = self.world.base / drop / folder
-        target.mkdir(exist_ok=True)
-        os.rename(path, target / f"{self.count}")
+        while os.path.exists(path):
+            target.mkdir(exist_ok=True)
+            with contextlib.suppress(FileNotFoundError):  # emptied, and removed by the daemon
+                os.rename(path, target / f"{self.count}")
 
     def study(self):
         drop, study = self.chance.choice(["drop", "drop", "kept"]), 1000 + len(self.known)
@@ -156,7 +158,8 @@ class Load:
         study = 1000 + len(self.known)
         self.known.append(["drop", study, 1])
         self._send(self._make("drop", study, 1), "drop", folder.name)
-        folder.chmod(0o555)
+        with contextlib.suppress(FileNotFoundError):  # emptied, and removed by the daemon
+            folder.chmod(0o555)
         threading.Timer(2.0, _open_again, [folder]).start()
 
 
@@ -211,6 +214,7 @@ def test_it_stays_as_large_as_it_was(seconds, tmp_path, row):
             daemon.stop(signal.SIGKILL if number % 2 else signal.SIGTERM)
     with world.daemon() as daemon:
         run_for(load, daemon, seconds * 0.25, 0.2)
+        daemon.wait_for("session.archived", 5)  # on any machine it has done all kinds of work
         warm = run_for(load, daemon, seconds * 0.1, 0.2)
         run_for(load, daemon, seconds * 0.25, 0.2)
         late = run_for(load, daemon, seconds * 0.1, 0.2)

@@ -8,11 +8,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from faults.flood import WAIT, Flood, archived, judged, said, wait_until
+from faults.flood import Flood, archived, judged, said
 from faults.machine import command, mounted, needs, unmount
+from faults.waiting import WAIT, wait_until
 from world import World, md5
 
-pytestmark = [pytest.mark.faults, pytest.mark.campaign]
+pytestmark = [pytest.mark.faults, pytest.mark.campaign, pytest.mark.timeout(1200)]
 
 STORES = ("prearchive", "archive", "quarantine", "history", "state")
 
@@ -97,7 +98,6 @@ def send(world, flood, stop):
 
 
 @pytest.mark.parametrize("times", [2, pytest.param(100, marks=pytest.mark.soak)])
-@pytest.mark.timeout(300)
 def test_stores_come_and_go_while_files_arrive(times, tmp_path, flood, row):
     """At any moment, several at once: nothing is written beneath, said once each, all archived."""
     line = row("stores unmounted while it runs", "umount -l at random moments, files arriving")

@@ -7,7 +7,7 @@ import pytest
 from faults import scenes
 from faults.trials import SLOW, Case, Driver, Trial, told
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,6 @@ def _points(effects, case):
     return sorted(even | set(first.values()))
 
 
-@pytest.mark.timeout(900 if SLOW else 300)
 @pytest.mark.parametrize("name", CASES)
 def test_killed_anywhere_a_restart_ends_as_if_nothing_had_happened(name, tmp_path, drivers, row):
     """Killed before any effect: nothing is lost then, no catalog lies; started again, the stores,

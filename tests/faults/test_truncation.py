@@ -15,7 +15,7 @@ from watcher.core.file import RefusalCode
 from watcher.dicom import essence
 from watcher.io.reader import examine
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 
 EVERY = 4096  # bytes: a smaller file is cut at each of them
 NO_LENGTH = "between any two elements"

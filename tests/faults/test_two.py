@@ -14,24 +14,27 @@ from pathlib import Path
 import another
 import pytest
 from faults import aftermath, machine
+from faults.waiting import wait_until
 from makers import make_dicom
 from world import World
 
 from watcher.io import lease
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 STORES = ("state", "prearchive", "archive", "quarantine", "history", "status")
 STUDY = "1.2.3"
 REFUSED, RUNNING = 4, 11
+PATIENCE = 180.0  # seconds until something must have happened: machines are shared and slow
 
 
 def put(path, number, *, study=STUDY, **values):
-    """The `number`-th instance of one series, which takes its name when it is whole."""
+    """The `number`-th instance of one series, which takes its name when it is whole: its digest."""
     given = {"series": f"{study}.1", "sop": f"{study}.1.{number}", "instance": number}
     part = f"{path}.part"
     make_dicom(part, study=study, **{**given, **values})
+    digest = aftermath.md5(part)  # before a daemon has taken it
     os.rename(part, path)
-    return path
+    return digest
 
 
 def start(world, *words):
@@ -44,7 +47,7 @@ def start(world, *words):
     )
 
 
-def ended(process, timeout=60):
+def ended(process, timeout=PATIENCE):
     """Its code and what it said; killed where it does not end."""
     try:
         out, errors = process.communicate(timeout=timeout)
@@ -53,13 +56,6 @@ def ended(process, timeout=60):
         out, errors = process.communicate()
         raise AssertionError(errors + out) from None
     return process.returncode, out, errors
-
-
-def wait_until(condition, timeout=60):
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline
-        threading.Event().wait(0.02)
 
 
 def sharing(base, world, kind):
@@ -130,11 +126,13 @@ class TestDaemons:
     @pytest.mark.campaign
     def test_killed_and_taken_over(self, tmp_path):
         """Kill -9 frees every store at once: the next daemon starts, and carries on."""
-        world = World(tmp_path)
+        world = World(tmp_path, extra=TWO.format(auto="false"))  # the first leaves it unarchived
         with world.daemon() as first:
             put(world.drop / "a", 1)
             first.wait_for("file.filed")
             first.stop(signal.SIGKILL)
+            text = world.config.read_text()
+            world.config.write_text(text.replace("auto_archive = false", "auto_archive = true"))
             with world.daemon() as second:
                 second.wait_for("session.archived")
         assert 1 == len(world.archived())
@@ -143,7 +141,6 @@ class TestDaemons:
         "rounds",
         [pytest.param(2, marks=pytest.mark.campaign), pytest.param(20, marks=pytest.mark.soak)],
     )
-    @pytest.mark.timeout(600)
     @pytest.mark.parametrize("apart", [False, True], ids=["same-state", "own-state"])
     def test_at_the_same_instant(self, rounds, apart, tmp_path, row):
         """Of two daemons started at once on new stores, one works, the other ends with 11."""
@@ -161,7 +158,7 @@ class TestDaemons:
                 wait_until(lambda both=both: any(d.process.poll() is not None for d in both))
                 wait_until(lambda both=both: any(_is_ready(d) for d in both))
                 lost, won = sorted(both, key=lambda d: d.process.poll() is None)
-                assert RUNNING == lost.process.wait(30)
+                assert RUNNING == lost.process.wait(PATIENCE)
                 put(won.world.drop / "a", 1)
                 won.wait_for("session.archived")
                 assert 0 == won.stop()[0]
@@ -285,7 +282,7 @@ def test_commands_race_the_daemon_and_each_other(seconds, tmp_path, row):
                 assert code in {0, 2, 3, 4}, (words, errors)
                 assert code in {0, 3} or "watcher: " in errors, (words, errors)
                 assert "Traceback" not in errors, (words, errors)
-        daemon.wait_until(lambda: not world.left(), timeout=60)
+        daemon.wait_until(lambda: not world.left(), timeout=PATIENCE)
         assert 0 == daemon.stop()[0], daemon.errors
         assert "" == daemon.errors
     code, lines = world.once()
@@ -298,9 +295,7 @@ def test_commands_race_the_daemon_and_each_other(seconds, tmp_path, row):
 def _drop(world, study, project, number):
     """So many files of a study, which say their project; gives their digests."""
     values = {"study": study, "comments": f"Project:{project}", "patient_id": f"S{study}"}
-    return [
-        aftermath.md5(put(world.drop / f"{study}-{n}", n, **values)) for n in range(1, number + 1)
-    ]
+    return [put(world.drop / f"{study}-{n}", n, **values) for n in range(1, number + 1)]
 
 
 def _words(world, name, session):
@@ -381,10 +376,10 @@ def test_a_place_that_is_being_archived_to_is_held(tmp_path, row):
 def two_for_one_place(base):
     """Two READY sessions with one project, study and label: the second was another's until now."""
     world = World(base, extra="[projects.P1]\nauto_archive = false")
-    sent = [aftermath.md5(put(world.drop / "1", 1))]
+    sent = [put(world.drop / "1", 1)]
     assert 0 == world.once()[0]
     (one,) = world.json("sessions")[0]
-    sent.append(aftermath.md5(put(world.drop / "2", 2, patient_id="WRONG")))
+    sent.append(put(world.drop / "2", 2, patient_id="WRONG"))
     assert 0 == world.once()[0]
     (two,) = (each for each in world.json("sessions")[0] if each["id"] != one["id"])
     assert 0 == world.watcher("relabel", two["id"], "--session", "P1")[0], world.errors
@@ -415,7 +410,7 @@ def test_a_stopped_owner_keeps_what_it_holds(moment, fate, tmp_path, row):
     wakes it ends well; when it is killed the next one takes over, and carries on.
     """
     world = World(tmp_path, extra=TWO.format(auto="false"))
-    sent = [aftermath.md5(put(world.drop / f"{n}", n)) for n in range(1, 4)]
+    sent = [put(world.drop / f"{n}", n) for n in range(1, 4)]
     assert 0 == world.once()[0]
     (session,) = world.json("sessions")[0]
     words = ("archive", session["id"], "--config", str(world.config))
@@ -426,7 +421,7 @@ def test_a_stopped_owner_keeps_what_it_holds(moment, fate, tmp_path, row):
             assert (REFUSED, True) == (code, f"process {owner.pid}" in world.errors), world.errors
         with world.daemon() as daemon:  # nor does a daemon that starts touch it
             before = _files_below(world)
-            later = aftermath.md5(put(world.drop / "later", 9, study="1.2.9", patient_id="P9"))
+            later = put(world.drop / "later", 9, study="1.2.9", patient_id="P9")
             daemon.wait_for("session.rebuilt")
             assert before <= _files_below(world)
             if fate == "wakes":

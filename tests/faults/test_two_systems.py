@@ -79,7 +79,7 @@ ACROSS = {
 }
 
 
-@pytest.mark.timeout(900 if SLOW else 300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", ACROSS)
 def test_killed_anywhere_while_archiving_across_file_systems(
     name, tmp_path, drivers, row, elsewhere
@@ -98,7 +98,7 @@ BARE = {
 }
 
 
-@pytest.mark.timeout(900 if SLOW else 300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", BARE)
 def test_killed_anywhere_where_no_links_are_known(name, tmp_path, drivers, row):
     """Names are reserved by empty files of ours: none of them is left, and none of others goes."""
@@ -134,7 +134,7 @@ def broken(root):
     (base / "P1.xml").write_bytes(b"<other/>")
 
 
-@pytest.mark.timeout(900 if SLOW else 300)
+@pytest.mark.timeout(900)
 def test_refresh_killed_anywhere_is_finished_by_the_next_one(tmp_path, drivers, row):
     """Typed again it does the rest: what was broken is in the history once, the documents true."""
     case = Case((scenes.archived, broken), "refresh")

@@ -10,7 +10,7 @@ from faults import scenes
 from faults.trials import SLOW, Driver
 from makers import make_dicom
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 REASON = ("--reason", "x")
 ONCE = ("run", "--once")
 SCENES = {

@@ -1,16 +1,17 @@
 """The watch: what the kernel does not tell is found by looking, and no absence is a deletion."""
 
 import os
-import shutil
 import signal
 import unicodedata
 
 import pytest
-from faults.flood import WAIT, Flood, archived, judged, said, wait_until
+from faults.flood import Flood, archived, judged, said
 from faults.machine import command, mounted, needs, tmpfs, unmount
+from faults.waiting import WAIT, wait_until
+from flipping import exchanged
 from world import World
 
-pytestmark = [pytest.mark.faults, pytest.mark.campaign]
+pytestmark = [pytest.mark.faults, pytest.mark.campaign, pytest.mark.timeout(1200)]
 
 QUICK = {"inactivity": "300ms", "level": "info"}
 UNTOLD = 9000  # renames of an ignored file: two events each, more than the kernel's queue holds
@@ -155,8 +156,9 @@ def test_a_limit_reached_later_is_said_and_outlived(world, flood, row):
     line = row("limit of inotify watches", "reached while it runs, by user namespace")
     with limited(world, "watches", 10) as daemon:
         for number in range(30):
+            os.makedirs(world.drop / f"{number}" / "a")
+            (world.drop / f"{number}" / "a" / "stays.part").touch()  # first: what is empty goes
             flood.fill(world.drop / f"{number}" / "a", 2)
-            (world.drop / f"{number}" / "a" / "stays.part").touch()
         archived(world, flood)
         (degraded,) = daemon.wait_for("drop.degraded", timeout=WAIT, drop="mri")
         assert "max_user_watches" in degraded["text"]
@@ -173,15 +175,17 @@ def test_a_limit_reached_later_is_said_and_outlived(world, flood, row):
 
 
 def removed_and_made_anew(world, flood, daemon):
-    shutil.rmtree(world.drop)
-    daemon.wait_for("drop.unavailable", drop="mri")
+    wait_until(lambda: not os.listdir(world.drop))  # else the daemon removes beside us
+    os.rmdir(world.drop)
+    daemon.wait_for("drop.unavailable", timeout=WAIT, drop="mri")
     os.mkdir(world.drop)
-    daemon.wait_for("drop.available", drop="mri")
+    daemon.wait_for("drop.available", timeout=WAIT, drop="mri")
 
 
 def replaced(world, flood, daemon):
-    os.rename(world.drop, world.base / "old")
-    os.mkdir(world.drop)
+    """In one step: a look in between would find none."""
+    os.mkdir(world.base / "old")
+    assert 0 == exchanged(world.base / "old", world.drop)
 
 
 @pytest.mark.parametrize("change", [removed_and_made_anew, replaced])

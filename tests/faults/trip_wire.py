@@ -8,9 +8,10 @@ One JSON line on stdin is one job, one line on stdout its end:
 its place, `words`: a command line as typed. `at`: the number of the effect before which the child
 sends itself `signal` (SIGKILL); `match`: instead of a number, a part of the effect's text; `hang`:
 a link to make then, to its pid, before it waits for ever as on a dead mount; `links`: false where
-no file system knows links. An effect is a change below the configuration's folder (its archive may
-be a link to elsewhere), or a commit of the ledger. The children are forked, so that the imports are
-paid for once.
+no file system knows links; `patience`: seconds after which the program ends itself by force where
+its stop hangs. An effect is a change below the configuration's folder (its archive may be a link to
+elsewhere), or a commit of the ledger. The children are forked, so that the imports are paid for
+once.
 """
 
 import contextlib
@@ -20,7 +21,6 @@ import os
 import signal
 import sys
 import threading
-import time
 import traceback
 
 from sqlalchemy import Engine, event
@@ -97,11 +97,10 @@ class Wire:
     def effect(self, text):
         with self.lock:
             self.count += 1
-            os.write(self.report, f"{time.monotonic()} {text}\n".encode())
+            os.write(self.report, f"{text}\n".encode())
             if self.tripped or not self.is_here(text):
                 return
             self.tripped = True
-            os.write(self.report, f"{time.monotonic()} TRIPPED\n".encode())
             # to this thread: a stop reaches it before it goes on to its effect
             signal.pthread_kill(threading.get_ident(), self.signal)
             if self.hang:
@@ -151,6 +150,7 @@ def child(job, report):
         os.dup2(output, 2)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         Wire(job, below, report).install()
+        daemon.PATIENCE = job.get("patience", daemon.PATIENCE)
         code = carry_out(job)
     except BaseException:
         traceback.print_exc()
@@ -169,17 +169,11 @@ def main():
             child(job, theirs)
         os.close(theirs)
         with os.fdopen(ours) as report:
-            told = [text.rstrip("\n").split(" ", 1) for text in report]
+            effects = [text.rstrip("\n") for text in report]
         _, status = os.waitpid(pid, 0)
-        ended = time.monotonic()
         with contextlib.suppress(ProcessLookupError):
             os.killpg(pid, signal.SIGKILL)
-        tripped = [float(at) for at, text in told if text == "TRIPPED"]
-        answer = {
-            "code": os.waitstatus_to_exitcode(status),
-            "effects": [text for _, text in told if text != "TRIPPED"],
-            "seconds": ended - tripped[0] if tripped else None,
-        }
+        answer = {"code": os.waitstatus_to_exitcode(status), "effects": effects}
         print(json.dumps(answer), flush=True)
 
 

@@ -147,6 +147,8 @@ import sys
 from sqlalchemy import text
 from watcher.io.ledger import Ledger
 ledger = Ledger.open(sys.argv[1])
+with ledger.read() as tx:  # SQLite's waiting writers have no turn: a slow disk keeps one for long
+    tx.execute(text("PRAGMA busy_timeout = 250000"))
 print("there", flush=True)
 sys.stdin.readline()
 for _ in range(50):

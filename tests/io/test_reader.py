@@ -1,6 +1,7 @@
 """What a worker does with one file: real files, links, pipes, writers and processes."""
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -8,8 +9,11 @@ import resource
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
+import tempfile
+import termios
 import threading
 import zlib
 from pathlib import Path
@@ -105,8 +109,7 @@ def test_foreign_file_is_copied(drop, ask):
 def test_other_file_system_is_copied(drop, ask, incoming):
     """Nothing links across file systems."""
     makers.make_dicom(drop / "a.dcm")
-    folder = f"/dev/shm/watcher-test-{os.getpid()}"
-    os.mkdir(folder)
+    folder = tempfile.mkdtemp(dir="/dev/shm")
     try:
         if os.stat(folder).st_dev == drop.stat().st_dev:
             pytest.skip("/dev/shm is the same file system")
@@ -415,14 +418,20 @@ def test_short_writes():
         while block := os.read(source, 1 << 20):
             got.extend(block)
 
-    drainer = threading.Thread(target=drain)
+    def interrupt():
+        room = fcntl.fcntl(sink, fcntl.F_GETPIPE_SZ)
+        while struct.unpack("i", fcntl.ioctl(source, termios.FIONREAD, bytes(4)))[0] < room:
+            os.sched_yield()
+        # the pipe is full, so the write waits: no signal can come before it
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
+
+    drainer, sender = threading.Thread(target=drain), threading.Thread(target=interrupt)
     before = signal.signal(signal.SIGUSR1, lambda *_: drainer.start())
-    timer = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGUSR1))
-    timer.start()  # by then the pipe is full and the write waits
+    sender.start()
     opening.write_all(sink, memoryview(data))
     os.close(sink)
     drainer.join()
-    timer.join()
+    sender.join()
     signal.signal(signal.SIGUSR1, before)
     os.close(source)
     assert got == data
@@ -523,7 +532,7 @@ def test_worker(drop, worker):
     assert resource.prlimit(worker.pid, resource.RLIMIT_AS) == (MEMORY, MEMORY)
     assert resource.prlimit(worker.pid, resource.RLIMIT_CORE) == (0, 0)
     worker.stdin.close()
-    assert worker.wait(10) == 0
+    assert worker.wait(100) == 0
 
 
 def test_worker_memory(drop, worker):
@@ -544,4 +553,4 @@ def test_worker_outlives_nobody(worker):
     worker.stdout.close()
     worker.stdin.write(b"[]\n")
     worker.stdin.flush()
-    assert worker.wait(10) == 0
+    assert worker.wait(100) == 0

@@ -560,8 +560,11 @@ FILER = """
 import sys
 sys.path[:0] = sys.argv[3:]
 import test_receiving as t
+from sqlalchemy import text
 from watcher.io.ledger import Ledger
 ledger = Ledger.open(sys.argv[1])
+with ledger.read() as tx:  # SQLite's waiting writers have no turn: a slow disk keeps one for long
+    tx.execute(text("PRAGMA busy_timeout = 250000"))
 receiving = t.Receiving(ledger)
 print("there", flush=True)
 sys.stdin.readline()

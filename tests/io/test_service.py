@@ -1,7 +1,7 @@
 """What systemd is told, against real datagram sockets."""
 
-import os
 import socket
+from uuid import uuid4
 
 import pytest
 
@@ -11,7 +11,7 @@ from watcher.io.service import notify
 @pytest.mark.parametrize("form", ["{path}", "@{name}"])
 def test_a_state_arrives_as_one_datagram(tmp_path, form):
     """sd_notify(3): the state is one datagram, to a path or an abstract name."""
-    address = form.format(path=tmp_path / "notify", name=f"watcher-test-{os.getpid()}")
+    address = form.format(path=tmp_path / "notify", name=f"watcher-test-{uuid4()}")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.settimeout(5)
         systemd.bind(address.replace("@", "\0") if form.startswith("@") else address)

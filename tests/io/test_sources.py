@@ -51,6 +51,8 @@ def test_unlink_refuses_a_rewrite_that_hides(drop):
     before = seen(full)
     with open(full, "r+b") as file:
         file.write(b"tada")
+    while seen(full).ctime_ns == before.ctime_ns:  # a kernel's clock has ticks of milliseconds
+        os.utime(full, ns=(before.mtime_ns, before.mtime_ns))
     os.utime(full, ns=(before.mtime_ns, before.mtime_ns))
     assert seen(full).same_content(before)
     assert not sources.unlink_if(drop, b"a", before)
@@ -134,13 +136,13 @@ def test_parent_missing(drop):
 def test_no_descriptor_stays(drop):
     """However reaching ends, no descriptor is left open."""
     put(drop, b"one/two/a")
-    before = os.listdir("/proc/self/fd")
+    before = set(os.listdir("/proc/self/fd"))
     with pytest.raises(RuntimeError), sources.parent_of_drop(drop, b"one/two/a"):
         raise RuntimeError
     for path in (b"one/missing/a", b"one/two/a/b/c"):
         with pytest.raises(StorageError), sources.parent_of_drop(drop, path):
             pass
-    assert len(before) == len(os.listdir("/proc/self/fd"))
+    assert set(os.listdir("/proc/self/fd")) <= before  # the collector may close another's
 
 
 def test_copy_from(drop, tmp_path):

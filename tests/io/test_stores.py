@@ -171,10 +171,10 @@ def test_locked(stores, storage):
     again = Storage(stores)
     again.prepare()
     with storage.locked():
-        before = len(os.listdir("/proc/self/fd"))
+        before = set(os.listdir("/proc/self/fd"))
         with pytest.raises(AlreadyRunningError), again.locked():
             pass
-        assert before == len(os.listdir("/proc/self/fd"))
+        assert set(os.listdir("/proc/self/fd")) <= before  # the collector may close another's
     with again.locked():
         pass
 
@@ -193,10 +193,10 @@ def test_locked_in_part(stores, storage):
     for kind in KINDS:
         other.accept(kind)
     with storage.locked():
-        before = len(os.listdir("/proc/self/fd"))
+        before = set(os.listdir("/proc/self/fd"))
         with pytest.raises(AlreadyRunningError), other.locked():
             pass
-        assert before == len(os.listdir("/proc/self/fd"))
+        assert set(os.listdir("/proc/self/fd")) <= before  # the collector may close another's
 
 
 def test_places(stores, storage):

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import sys
+from itertools import count
 
 import another
 import anyio
@@ -13,9 +14,11 @@ import makers
 import pytest
 
 from watcher.core.errors import WorkerError
+from watcher.io.worker import Usage
 from watcher.io.workers import BATCH, Workers, examine_now, try_one
 
-FITS = 80 << 20  # bytes of address space: a reader takes 37 MiB, and 60 more do not fit
+ROOM = 30 << 20  # bytes of address space besides what a reader takes: 60 MiB do not fit
+NEVER = 1e6  # seconds
 
 
 @pytest.fixture
@@ -69,11 +72,26 @@ def runs(pid):
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
             return file.read().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
 
 
+def taken(pid):
+    """Bytes of address space that a process took at most."""
+    with open(f"/proc/{pid}/status", encoding="utf-8") as file:
+        (peak,) = (line.split()[1] for line in file if line.startswith("VmPeak:"))
+    return int(peak) << 10
+
+
+def stop(pid):
+    """Stop a process, and wait until it stands."""
+    os.kill(pid, signal.SIGSTOP)
+    os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOWAIT)
+
+
 ONCE = 'test -e "$0.once" || ! touch "$0.once"'  # true from the second time on
+ASLEEP = "read line; echo '[]'; read line; exec sleep 1000"
+BUSY = "read line; echo '[]'; read line; while :; do :; done"
 
 
 def digests(replies):
@@ -121,11 +139,11 @@ async def test_warm(ask, files, started):
         assert set(waiting) <= set(pids(workers))
 
 
-async def test_warm_while_at_work(drop, ask):
+async def test_warm_while_at_work(ask, interpreter):
     """A reader at work counts: never more than were allowed."""
-    endless(drop / "long.dcm", 4_000_000_000)
-    async with Workers.open(count=2) as workers, anyio.create_task_group() as tasks:
-        tasks.start_soon(workers.examine, [ask("long.dcm")])
+    interpreter(ASLEEP)
+    async with Workers.open(count=2, silent=NEVER) as workers, anyio.create_task_group() as tasks:
+        tasks.start_soon(workers.examine, [ask("0.dcm")])
         await anyio.wait_all_tasks_blocked()
         await workers.warm(9)
         assert 1 == len(pids(workers))
@@ -176,7 +194,11 @@ async def test_size_counts(drop, ask):
 async def test_dies(drop, ask):
     """A file that takes more memory than a reader may have is refused; the others are read."""
     endless(drop / "big.dcm", 60 << 20)
-    async with Workers.open(count=1, memory=FITS) as workers:
+    async with Workers.open(count=1) as workers:
+        await workers.examine([ask("0.dcm")])
+        [pid] = pids(workers)
+        fits = taken(pid) + ROOM
+    async with Workers.open(count=1, memory=fits) as workers:
         replies = await workers.examine([ask("0.dcm"), ask("big.dcm"), ask("1.dcm")])
     assert digests([replies[0], replies[2]]) == [32, 32]
     assert replies[1]["refusal"] == "crashed-reader"
@@ -194,10 +216,6 @@ async def test_killed_while_idle(ask):
         [read] = await workers.examine([ask("2.dcm")])
         assert digests([read]) == [32]
         assert set(pids(workers)).isdisjoint(before)
-
-
-ASLEEP = "read line; echo '[]'; read line; exec sleep 1000"
-BUSY = "read line; echo '[]'; read line; while :; do :; done"
 
 
 async def test_stalls(ask, interpreter):
@@ -236,12 +254,18 @@ async def test_stalls_beside_others(ask, interpreter):
         tasks.cancel_scope.cancel()
 
 
-async def test_stopped(ask):
+async def test_stopped(ask, monkeypatch):
     """A reader that does not answer in its time is killed, and its batch read by another."""
+    real, moments, stopped = Usage.of, count(), []
+
+    def of(pid):  # the others are never silent, however long they have to wait for a processor
+        return real(pid) if pid in stopped else Usage("R", 0.0, str(next(moments)))
+
+    monkeypatch.setattr(Usage, "of", of)
     async with Workers.open(count=1, silent=1.0) as workers:
         await workers.examine([ask("0.dcm")])
-        [pid] = pids(workers)
-        os.kill(pid, signal.SIGSTOP)
+        [pid] = stopped[:] = pids(workers)
+        stop(pid)
         replies = await workers.examine([ask("0.dcm"), ask("1.dcm")])
         assert digests(replies) == [32, 32]
         assert pid not in pids(workers)
@@ -260,14 +284,14 @@ async def test_recycled(ask):
         assert digests([read]) == [32]
 
 
-async def test_cancelled(drop, ask):
+async def test_cancelled(ask):
     """Who is cancelled leaves no reader behind that still reads for nobody."""
-    endless(drop / "long.dcm", 4_000_000_000)
-    async with Workers.open(count=1) as workers:
+    async with Workers.open(count=1, silent=NEVER) as workers:
         await workers.examine([ask("0.dcm")])
         [pid] = pids(workers)
+        stop(pid)  # however late we are, it has not answered
         with anyio.move_on_after(0.2) as scope:
-            await workers.examine([ask("long.dcm")])
+            await workers.examine([ask("2.dcm")])
         assert scope.cancelled_caught
         assert (False, []) == (runs(pid), pids(workers))
         [read] = await workers.examine([ask("1.dcm")])

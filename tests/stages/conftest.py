@@ -39,14 +39,24 @@ from watcher.stages.rebuild import build
 
 
 class SetClock(Clock):
-    """A clock that a test can put forward."""
+    """A clock that a test can put forward; `later` is the monotonic one, which can be stopped."""
 
     def __init__(self):
         super().__init__()
-        self.ahead = 0.0
+        self.ahead = self.later = 0.0
+        self._stopped = None
 
     def now(self):
         return super().now() + self.ahead
+
+    def monotonic(self):
+        return self.later + (super().monotonic() if self._stopped is None else self._stopped)
+
+    def stop(self):
+        self._stopped = super().monotonic()
+
+    def go(self):
+        self._stopped = None
 
 
 @dataclass

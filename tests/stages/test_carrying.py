@@ -156,7 +156,10 @@ class TestCarryingOut:
         assert not os.path.exists(path)
 
     def test_readers_find_every_listed_file_at_all_times(self, bench):
-        """Merges with additions and replacements under a reader that checks without a pause."""
+        """Merges with additions and replacements under a reader that checks without a pause.
+
+        It has checked before the first and after each.
+        """
         bench.parts.projects.known["P1"] = Project("P1", overwrite=True)
         bench.archived(1, 2)
         path = os.path.join(bench.shelf(), "SCANS/1/DICOM/scan_1_catalog.xml")
@@ -165,8 +168,8 @@ class TestCarryingOut:
                 bench.again(1, ImageComments=f"{number}")
                 session = bench.filed(number)
                 assert archive(bench.parts, bench.rebuilt(session).id).status == Status.ARCHIVED
+                reader.await_look()
         assert [] == reader.wrong
-        assert reader.looks > 0
         assert (8, []) == (len(catalog.read(files.read(path))[1]), bench.untrue())
 
 
@@ -174,13 +177,20 @@ class Reader(threading.Thread):
     """Reads a catalog and every file it lists, again and again."""
 
     def __init__(self, path):
-        super().__init__()
-        self.path, self.wrong, self.looks = path, [], 0
-        self.ended = threading.Event()
+        super().__init__(daemon=True)
+        self.path, self.wrong = path, []
+        self.ended, self.looked = threading.Event(), threading.Event()
 
     def __enter__(self):
         self.start()
+        self.await_look()
         return self
+
+    def await_look(self):
+        """Wait until a look that began from now on is over."""
+        for _ in range(2):  # the first may have begun before
+            self.looked.clear()
+            assert self.looked.wait(60)
 
     def __exit__(self, *_):
         self.ended.set()
@@ -189,7 +199,7 @@ class Reader(threading.Thread):
     def run(self):
         while not self.ended.is_set():
             self.wrong += filter(None, map(self.look, catalog.read(files.read(self.path))[1]))
-            self.looks += 1
+            self.looked.set()
 
     def look(self, entry):
         """A file that is missing or other bytes, unless the catalog has dropped it meanwhile."""

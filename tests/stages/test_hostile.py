@@ -92,7 +92,6 @@ def test_a_split_s_plan_names_sessions_beside_it(bench, changes):
         _read(old, json.dumps({"shares": [share]}).encode())
 
 
-@pytest.mark.timeout(120)
 def test_a_fifo_in_the_archive_blocks_nobody(bench):
     """A catalog that is none: the build ends, and says what the machine could not."""
     bench.archived(1)

@@ -23,6 +23,12 @@ MISSING = Refusal(RefusalCode.MISSING_UID, "It has no study.", "mend it", sop="1
 TEXT = Refusal(RefusalCode.NOT_DICOM, "It is no DICOM file.")
 
 
+@pytest.fixture(autouse=True)
+def noon(bench):
+    """No test meets a midnight: files of another day are set aside elsewhere."""
+    bench.parts.clock.ahead = 43200 - bench.parts.clock.now() % 86400
+
+
 def drop(bench, name, content=b"x"):
     path = bench.path(name)
     os.makedirs(os.path.dirname(path), exist_ok=True)

@@ -21,6 +21,12 @@ MISSING = Refusal(RefusalCode.MISSING_UID, "It has no study.", "mend it", sop="1
 TEXT = Refusal(RefusalCode.NOT_DICOM, "It is no DICOM file.")
 
 
+@pytest.fixture(autouse=True)
+def noon(bench):
+    """No test meets a midnight: files of another day are set aside elsewhere."""
+    bench.parts.clock.ahead = 43200 - bench.parts.clock.now() % 86400
+
+
 def aside(bench, name, refusal=MISSING, content=b"x"):
     """A file of the drop set aside; gives its entry."""
     path = bench.path(name)
