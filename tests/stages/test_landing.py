@@ -457,12 +457,14 @@ class TestWhatWaits:
         os.rename(bench.path("marker"), here.parts.storage.marker("prearchive"))
         assert "landed" == (await here.land("u")).result
 
-    async def test_a_unit_without_room(self, bench, field):
+    async def test_a_unit_without_room(self, bench, field, monkeypatch):
         """One that can't fit takes nobody's room: none of it is staged."""
         here = field()
         bench.put("u/a", 1)
-        path = bench.put("u/b", 2)
-        os.truncate(path, mounts.free(bench.path("u")).bytes_total + 1)
+        bench.put("u/b", 2)
+        size = sum(seen.size for _, seen in here.unit("u").sources)
+        little = replace(mounts.free(bench.path()), bytes_free=size - 1)
+        monkeypatch.setattr("watcher.stages.mustering.free", lambda _: little)
         unread = Unread()
         landed = await Field(bench, unread).land("u")
         (error,) = landed.errors.values()
