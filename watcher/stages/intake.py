@@ -163,6 +163,7 @@ class Intake:
             )
             for path, seen, quiet in chosen
         ]
+        left = [path for path, _, _ in chosen]  # whom a fault concerns from here on
         try:
             await self.thread(self._make_incoming)
             async with self._reading:  # a drop that hangs has no more of the readers waiting
@@ -176,6 +177,7 @@ class Intake:
                     incoming.append(self._identified(answer))
                 else:
                     await self._refused(candidate, answer)
+            left = [each.candidate.path for each in incoming]
             outcomes = await self.thread(self.filer.file, self.drop, incoming)
             for outcome in outcomes:
                 self._settle(outcome)
@@ -184,12 +186,12 @@ class Intake:
         except (StorageError, MissingPlaceError, WorkerError) as error:
             if isinstance(error, WorkerError):
                 pending.tell_readers(self.parts, error)
-            for path, _, _ in chosen:
+            for path in left:
                 self._trouble.met(path, error)
         except AlreadyRunningError:
             raise  # another host has the store: this run is over
         except Exception as error:  # whatever it is, it is these files': the others go on
-            for path, _, _ in chosen:
+            for path in left:
                 self._trouble.met(path, error, level="error")
         self.filed()
 
