@@ -11,9 +11,10 @@ from lxml import etree
 from makers import make_dicom
 
 from watcher.core import names
+from watcher.core.file import Header
 from watcher.core.listing import entry_of
-from watcher.core.model import Header, Instance, Place, Session, Status
 from watcher.core.scans import arrange
+from watcher.core.session import Instance, Place, Session, Status
 from watcher.dicom import catalog, document
 from watcher.io.reader import examine
 from watcher.stages.shelves import archive_index

@@ -9,7 +9,8 @@ from lxml import etree
 from pydicom.data import get_testdata_file
 
 from watcher.core import names
-from watcher.core.model import Header, Instance, Place, Session, Status
+from watcher.core.file import Header
+from watcher.core.session import Instance, Place, Session, Status
 from watcher.core.tags import TAGS
 
 MR = "1.2.840.10008.5.1.4.1.1.4"

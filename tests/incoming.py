@@ -1,18 +1,10 @@
 """Builders of what comes and what is archived, as bare values, for the tests of matching."""
 
 from watcher.core import names
-from watcher.core.model import (
-    Archived,
-    ArchivedResource,
-    ArchivedScan,
-    Entry,
-    Header,
-    Instance,
-    Place,
-    Scan,
-    ScanResource,
-)
+from watcher.core.archived import Archived, ArchivedResource, ArchivedScan, Entry
+from watcher.core.file import Header
 from watcher.core.plan import merge
+from watcher.core.session import Instance, Place, Scan, ScanResource
 from watcher.core.tags import TAGS
 
 MR = "1.2.840.10008.5.1.4.1.1.4"

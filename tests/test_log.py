@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from watcher.core.coding import Coder
 from watcher.core.errors import ConfigurationError, StorageError, WatcherError
 from watcher.core.events import EVENTS
-from watcher.core.model import Finding, Severity
+from watcher.core.session import Finding, Severity
 from watcher.io import sinks
 from watcher.log import Log, load_key, plain
 

@@ -30,7 +30,6 @@ stuck_after = "1m"
 import = "gradual"
 dest = "prearchive"
 after = "keep"
-strict = true
 mount = true
 project = "p1"
 layout = "{project}/{subject}/{session}"
@@ -41,6 +40,9 @@ contact = "imaging desk, 4711"
 
 [[drop]]
 path = "/srv/drop/ct"
+import = "transactional"
+dest = "archive"
+strict = true
 project = "Fresh"
 receipts = false
 
@@ -149,7 +151,6 @@ def test_every_key_of_the_contract_is_taken():
         settle=0.5,
         stuck_after=60.0,
         after="keep",
-        strict=True,
         mount=True,
         project="PROJ1",
         layout=("{project}", "{subject}", "{session}"),
@@ -157,7 +158,15 @@ def test_every_key_of_the_contract_is_taken():
         inactivity=600.0,
         contact="imaging desk, 4711",
     )
-    assert two == policy.Drop("ct", "/srv/drop/ct", project="Fresh", receipts=False)
+    assert two == policy.Drop(
+        name="ct",
+        path="/srv/drop/ct",
+        mode="transactional",
+        dest="archive",
+        strict=True,
+        project="Fresh",
+        receipts=False,
+    )
     assert found.projects.known == {
         "PROJ1": policy.Project(
             "PROJ1",
@@ -197,11 +206,6 @@ def test_what_is_accepted_but_does_nothing_yet_is_named():
     expected = (
         "drop[0].receipts",
         "drop[0].contact",
-        "drop[0].strict",
-        "limits.bytes",
-        "limits.depth",
-        "limits.entries",
-        "limits.ratio",
         "metrics.listen",
         "retention.receipts",
         "retention.history",
@@ -347,19 +351,25 @@ def test_an_empty_file_says_all_that_is_needed():
             ),
         ),
         (
-            "[[drop]]\npath='/b'\nimport='transactional'",
-            (
-                'drop[1].import: found "transactional"; '
-                "this version only does gradual import to the prearchive"
-            ),
+            "[[drop]]\npath='/b'\nimport='transactionl'",
+            'drop[1].import: found "transactionl"; unknown word; did you mean transactional?',
         ),
         (
-            "[[drop]]\npath='/b'\ndest='archive'",
+            "[[drop]]\npath='/b'\ndest='archiv'",
+            'drop[1].dest: found "archiv"; unknown word; did you mean archive?',
+        ),
+        (
+            "[[drop]]\npath='/b'\nstrict=true",
+            'drop[1].strict: found true; it is for a drop with import = "transactional"',
+        ),
+        (
+            "[[drop]]\npath='/b'\nimport='transactional'\nlayout='{project}/{session}'",
             (
-                'drop[1].dest: found "archive"; '
-                "this version only does gradual import to the prearchive"
+                'drop[1].layout: found "{project}/{session}"; '
+                "refused in a transactional drop: it takes units"
             ),
         ),
+        ("[limits]\ndepth=101", "limits.depth: found 101; must not be more than 100"),
         (
             "[[drop]]\npath='/b'\nmode='gradual'",
             'drop[1].mode: found "gradual"; unknown key; known: path name watch',
@@ -372,10 +382,25 @@ def test_a_fault_says_where_what_and_what_instead(text, line):
     assert line == found[: len(line)]
 
 
-def test_a_transactional_drop_has_no_layout():
-    """Its units are told by their folders (spec 7)."""
-    text = SMALL + 'import = "transactional"\nlayout = "{session}"'
-    assert "drop[0].layout: refused in a transactional drop" in faults(text)
+@pytest.mark.parametrize("dest", ["prearchive", "archive"])
+@pytest.mark.parametrize("mode", ["gradual", "transactional"])
+def test_each_cell_of_the_table_is_taken(mode, dest):
+    """Both ways of importing to both destinations (spec 7), whatever the project's own way.
+
+    `dest = "archive"` beside `auto_archive = false` is no contradiction: the destination wins.
+    """
+    text = f'{SMALL}project = "P"\nimport = "{mode}"\ndest = "{dest}"\nafter = "keep"\n'
+    found = settings.parse(f"{text}[projects.P]\nauto_archive = false", "/etc/w.toml")
+    (drop,) = found.drops
+    assert (mode, dest, "keep", False) == (drop.mode, drop.dest, drop.after, drop.strict)
+    assert found.not_yet == ()
+
+
+def test_strict_is_for_units():
+    """A transactional drop may refuse a unit for its strays; `false` is no contradiction."""
+    found = settings.parse(SMALL + 'import = "transactional"\nstrict = true', "/etc/w.toml")
+    assert found.drops[0].strict
+    assert not settings.parse(SMALL + "strict = false", "/etc/w.toml").drops[0].strict
 
 
 @pytest.mark.parametrize(

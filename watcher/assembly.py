@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from typing import TextIO
 
 from watcher.core.coding import Coder
+from watcher.core.emit import Emit
 from watcher.core.errors import ConfigurationError, MissingPlaceError, StorageError
-from watcher.core.events import Emit
 from watcher.io import intact
 from watcher.io.clock import Clock
 from watcher.io.lease import Leases, is_locked

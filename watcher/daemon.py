@@ -1,9 +1,8 @@
-"""The daemon: every part built from Settings, one task group, signals, drain."""
+"""The daemon: every part built from Settings, one task group, drain."""
 
 import os
 import signal
 import sys
-import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -12,13 +11,12 @@ from functools import partial
 from typing import NoReturn, TextIO
 
 import anyio
-from anyio.abc import TaskGroup
 
 from watcher import __version__
 from watcher.assembly import open_ledger, open_log, parts_of, prepare_storage, sign_run
 from watcher.core.errors import AlreadyRunningError, LedgerError, damaged
-from watcher.core.model import Status
-from watcher.core.policy import Drop
+from watcher.core.session import Status
+from watcher.drops import intakes_of
 from watcher.io.ledger import PREARCHIVED, Ledger
 from watcher.io.observe import Observer
 from watcher.io.service import notify
@@ -26,22 +24,20 @@ from watcher.io.stores import Storage
 from watcher.io.workers import Workers
 from watcher.log import Log
 from watcher.settings import Settings
+from watcher.signals import DONE, Signals, code_of
 from watcher.stages.disk import Disk
-from watcher.stages.filing import Filer
 from watcher.stages.hop import Hop
 from watcher.stages.intake import Intake
-from watcher.stages.looking import speed_of
 from watcher.stages.parts import Parts
-from watcher.stages.presence import is_native, is_remote
+from watcher.stages.presence import is_native
 from watcher.stages.recover import recover, reidentify
 from watcher.stages.sessions import Sessions
 from watcher.starting import Waited, locked, opened, recovered
 from watcher.upkeep import Upkeep
 
-DONE, OPEN, MISSING, INTERRUPTED = 0, 3, 10, 130
+OPEN, MISSING = 3, 10
 LEDGERS = 3  # tried one after the other, before the fault is the disk's
 LASTING = 600.0  # seconds after which a ledger that fails is the first again
-PATIENCE = 5.0  # seconds after a signal until a program that hangs is ended
 UNSETTLED = (Status.CONFLICT, Status.ERROR)
 
 
@@ -120,8 +116,7 @@ class Daemon:
             self.settings.log.heartbeat,
             self.notify_address,
         )
-        self._signal: signal.Signals | None = None
-        self._force: threading.Timer | None = None  # what ends a program that hangs
+        self._signals = Signals(self.parts, self.log, self.notify_address, self._began)
         self._code = DONE
         self._left: dict[str, object] = {}  # what a drain leaves open
 
@@ -143,9 +138,9 @@ class Daemon:
         taken: list[AlreadyRunningError] = []
         try:
             async with anyio.create_task_group() as tasks:
-                await tasks.start(self._signals, tasks)
+                await tasks.start(self._signals.run, tasks)
                 tasks.start_soon(self._upkeep.keep_stores)
-                async with Workers.open(count=2) as workers:
+                async with Workers.open(count=2, depth=self.settings.limits.depth) as workers:
                     await self._work(workers, once=once)
                 tasks.cancel_scope.cancel()
         except* LedgerError as errors:
@@ -154,16 +149,16 @@ class Daemon:
             taken.append(_first(errors))
         if taken:
             self._leave(taken[0])
-        if failed and self._signal is None:
+        ended = self._signals.ended
+        if failed and ended is None:
             raise damaged("it failed while it was used") from failed[0]
-        reason = self._signal.name if self._signal else "drained"
+        reason = ended.name if ended else "drained"
         with suppress(LedgerError):  # the next run makes another
             await self._upkeep.say_outbox()
         seconds = round(self.parts.clock.monotonic() - self._began, 3)
-        if self._force:
-            self._force.cancel()
+        self._signals.spare()
         self.parts.emit("daemon.stopped", reason=reason, seconds=seconds, **self._left)
-        return self._code if self._signal is None else _code_of(self._signal)
+        return self._code if ended is None else code_of(ended)
 
     def _leave(self, taken: AlreadyRunningError) -> NoReturn:
         seconds = round(self.parts.clock.monotonic() - self._began, 3)
@@ -178,13 +173,9 @@ class Daemon:
             return
         drops = {drop.name: drop for drop in self.settings.drops}
         await self._hop(reidentify, self.parts, drops, self.settings.identify)
-        filer, sessions = (
-            Filer(self.parts),
-            Sessions(self.parts, {}, pauses=self._disk.pauses_archive),
-        )
-        intakes = {
-            drop.name: self._intake(drop, workers, filer, sessions) for drop in self.settings.drops
-        }
+        sessions = Sessions(self.parts, {}, pauses=self._disk.pauses_archive)
+        filed, low = sessions.bell.ring, self._disk.pauses_intake
+        intakes = intakes_of(self.settings, self.parts, workers, filed=filed, low=low)
         sessions.intakes = intakes
         if once:
             self._code = await self._drain(intakes, sessions)
@@ -195,19 +186,6 @@ class Daemon:
         """What a start owes the last run."""
         await self._hop(sign_run, self.parts.storage, self.parts.ledger)
         await recover(self.parts, workers.examine, self._hop)
-
-    def _intake(self, drop: Drop, workers: Workers, filer: Filer, sessions: Sessions) -> Intake:
-        return Intake(
-            parts=self.parts,
-            drop=drop,
-            rules=self.settings.identify,
-            workers=workers,
-            filer=filer,
-            thread=Hop(4),
-            speed=speed_of(drop, network=is_remote(drop)),
-            filed=sessions.bell.ring,
-            low=self._disk.pauses_intake,
-        )
 
     # -- once ---------------------------------------------------------------------------------
 
@@ -241,9 +219,11 @@ class Daemon:
         observer = Observer(
             native,
             hint=lambda drop, path: intakes[drop].hint(path),
-            health=self._upkeep.health,
+            health=partial(self._health, intakes),
             backoff=(1.0, max(1.0, min([60.0, *(d.rescan_interval for d in self.settings.drops)]))),
         )
+        for name in native:
+            intakes[name].looker.watched = True
         async with anyio.create_task_group() as stages:
             await stages.start(observer.run)
             for intake in intakes.values():
@@ -254,51 +234,25 @@ class Daemon:
             stages.start_soon(self._upkeep.say)
             stages.start_soon(self._upkeep.beat, intakes, native)
             self._ready(intakes)
-            await self._stopped.wait()
+            await self._signals.wait_stopped()
             observer.stop()
             stages.cancel_scope.cancel()
+
+    def _health(
+        self,
+        intakes: Mapping[str, Intake],
+        drop: str,
+        well: bool,  # noqa: FBT001  Observer's seam
+        why: str,
+    ) -> None:
+        intakes[drop].looker.watched = well
+        self._upkeep.health(drop, well, why)
 
     def _ready(self, intakes: Mapping[str, Intake]) -> None:
         sessions = sum(self.parts.ledger.counts().get(each, 0) for each in PREARCHIVED)
         seconds = round(self.parts.clock.monotonic() - self._began, 3)
         self.parts.emit("daemon.ready", drops=list(intakes), sessions=sessions, seconds=seconds)
         notify(f"READY=1\nSTATUS=watching {len(intakes)} drops", self.notify_address)
-
-    # -- signals ------------------------------------------------------------------------------
-
-    async def _signals(self, tasks: TaskGroup, *, task_status: anyio.abc.TaskStatus[None]) -> None:
-        wanted = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-        self._stopped = anyio.Event()
-        with anyio.open_signal_receiver(*wanted) as signals:
-            task_status.started()
-            async for number in signals:
-                if number is signal.SIGHUP:
-                    self.log.reopen()
-                else:
-                    self._stop(number)
-                    break
-        # the handlers are the system's again: a second signal ends the program at once
-        tasks.cancel_scope.cancel()
-
-    def _stop(self, number: signal.Signals) -> None:
-        """What is at work in a thread ends at its next step; the rest at its next await."""
-        self._signal = number
-        self._end_by_force(_code_of(number))
-        notify("STOPPING=1", self.notify_address)
-        self.parts.stopping.set()
-        self._stopped.set()
-
-    def _end_by_force(self, code: int) -> None:
-        """End this program if a dead share keeps a thread of it: nothing else would (spec 4)."""
-
-        def end() -> None:
-            seconds = round(self.parts.clock.monotonic() - self._began, 3)
-            self.parts.emit("daemon.stopped", reason="hung", seconds=seconds)
-            os._exit(code)
-
-        self._force = threading.Timer(PATIENCE, end)
-        self._force.daemon = True
-        self._force.start()
 
 
 async def _renew(intake: Intake, observer: Observer) -> None:
@@ -311,7 +265,3 @@ async def _renew(intake: Intake, observer: Observer) -> None:
 def _first(errors: ExceptionGroup[AlreadyRunningError]) -> AlreadyRunningError:
     found = errors.exceptions[0]
     return _first(found) if isinstance(found, ExceptionGroup) else found
-
-
-def _code_of(number: signal.Signals) -> int:
-    return DONE if number is signal.SIGTERM else INTERRUPTED

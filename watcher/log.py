@@ -18,8 +18,9 @@ from structlog.processors import JSONRenderer
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from watcher.core.coding import Coder, Json
+from watcher.core.emit import Emit
 from watcher.core.errors import WatcherError
-from watcher.core.events import LEVELS, Emit, Event
+from watcher.core.events import LEVELS, Event
 from watcher.core.events import event as kind_of
 from watcher.io.sinks import FileSink, Sink, StreamSink, load_key
 

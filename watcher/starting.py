@@ -11,8 +11,8 @@ from typing import Final
 
 import anyio
 
+from watcher.core.emit import Emit
 from watcher.core.errors import FullError, LedgerError, StorageError
-from watcher.core.events import Emit
 from watcher.io.ledger import Ledger
 from watcher.io.said import Conditions
 from watcher.io.service import notify

@@ -1,5 +1,6 @@
 """What the daemon does beside its stages: stores looked at, lines of commands said, a heartbeat."""
 
+import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
@@ -17,6 +18,7 @@ from watcher.stages.intake import Intake
 from watcher.stages.parts import Parts
 
 TICK = 0.5  # seconds between two looks at the outbox
+UNITS = "units"  # where the ledger keeps how many there are, as of the last heartbeat
 
 
 @dataclass
@@ -102,6 +104,7 @@ class Upkeep:
         while True:
             self.parts.emit("daemon.heartbeat", **self._state(intakes, native))
             now = str(self.parts.clock.now())
+            await self.patiently(self.parts.ledger.remember, UNITS, json.dumps(_units(intakes)))
             await self.patiently(self.parts.ledger.remember, "heartbeat", now)
             notify("WATCHDOG=1", self.notify_address)
             await anyio.sleep(self.heartbeat)
@@ -119,8 +122,17 @@ class Upkeep:
                 name: {
                     "watch": "native" if name in native else "poll",
                     "available": intake.looker.available,
+                    **_units({name: intake})[name],
                 }
                 for name, intake in intakes.items()
             },
             "conditions": sorted(set(self.parts.conditions.open().values())),
         }
+
+
+def _units(intakes: Mapping[str, Intake]) -> dict[str, dict[str, object]]:
+    """Of each drop how many units have not landed, and whether one of them lands."""
+    return {
+        name: {"units": intake.units.open(), "landing": bool(intake.units.landing)}
+        for name, intake in intakes.items()
+    }

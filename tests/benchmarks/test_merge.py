@@ -21,7 +21,7 @@ from quick import installed
 from world import World
 
 from watcher.core.life import Event
-from watcher.core.model import Status
+from watcher.core.session import Status
 from watcher.stages.archive import archive
 from watcher.stages.rebuild import build
 

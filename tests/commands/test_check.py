@@ -4,11 +4,13 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from imaging import ask, configure, run_once, told, tree
 
 from watcher.assembly import command_parts
+from watcher.io.mounts import mount_of, read_mounts
 from watcher.settings import load
 
 
@@ -95,6 +97,78 @@ def test_a_faulty_configuration_is_2(tmp_path, capsys):
     code, said = told(capsys, config, "check")
     assert code == 2
     assert "did you mean receipts?" in said
+
+
+FOUR = """
+[[drop]]
+path = "{base}/visits"
+import = "transactional"
+strict = true
+inactivity = "2m"
+[[drop]]
+path = "{base}/named"
+layout = "{{project}}/{{timestamp}}/{{session}}"
+dest = "archive"
+[limits]
+entries = 7
+bytes = "3GiB"
+ratio = 9
+depth = 11
+"""
+
+
+def said(capsys, config, of):
+    """Everything that is said of one thing, in one text; and the exit code."""
+    code, lines = ask(capsys, config, "check")
+    return code, "; ".join(line["text"] for line in lines if line["of"] == of)
+
+
+def test_each_drop_says_how_it_takes_what_lies_in_it(tmp_path, capsys):
+    """Mode, destination, what a unit is and when it is complete, what is kept, how sessions are
+    named; and what an archive file may hold.
+    """
+    config = configure(tmp_path, more=FOUR.format(base=tmp_path))
+    for name in ("visits", "named"):
+        (tmp_path / name).mkdir()
+    code, visits = said(capsys, config, "drop visits")
+    assert code == 0
+    assert "transactional, to the prearchive" in visits
+    assert "each top-level folder, archive file (.zip .tar .tar.gz .tgz) or loose file" in visits
+    assert "after 2 min without a change, at once with `.complete`" in visits
+    assert "refused for any member that is not DICOM" in visits
+    _, named = said(capsys, config, "drop named")
+    assert "gradual, to the archive" in named
+    assert "file by file" in named
+    assert "named by folders: {project}/{timestamp}/{session}" in named
+    assert "whatever auto_archive says" in named
+    assert "kept, each taken once" in said(capsys, config, "drop quiet")[1]
+    _, limits = said(capsys, config, "limits")
+    for word in ("7 members", "3 GiB unpacked", "9 times", "11 deep"):
+        assert word in limits
+
+
+def test_an_archive_on_another_file_system_is_said_where_files_go_there(
+    tmp_path, capsys, monkeypatch
+):
+    """Files for the archive are copied once more where a link would not do.
+
+    A drop to the prearchive is not told so, and it is no fault.
+    """
+    mounts, place = read_mounts(), os.path.realpath(tmp_path / "mounted")
+    here = mount_of(place, mounts)
+    number = 1 + max(each.id for each in mounts)
+    other = replace(here, id=number, parent=here.id, point=os.fsencode(place))
+    monkeypatch.setattr("watcher.commands.check.read_mounts", lambda: (*mounts, other))
+    config = configure(tmp_path)
+    text = config.read_text().replace("[[drop]]", '[[drop]]\ndest = "archive"', 1)
+    config.write_text(text)
+    assert bad(capsys, config) == (0, [])
+    elsewhere = f'reserve = "1MiB"\narchive = "{place}/archive"'
+    config.write_text(text.replace('reserve = "1MiB"', elsewhere))
+    code, lines = bad(capsys, config)
+    (line,) = [line for line in lines if line["of"].startswith("drop")]
+    assert (code, line["severity"], line["of"]) == (0, "warning", "drop mri")
+    assert "two mounts" in line["text"]
 
 
 def test_a_low_disk_is_a_warning(tmp_path, capsys):

@@ -1,11 +1,13 @@
 """`watcher explain`."""
 
 import os
+import zipfile
 from pathlib import Path
 
 import pytest
 from imaging import ask, configure, installation, told, tree
 from makers import make_dicom
+from world import World
 
 from watcher.core.explain import EXPLANATIONS
 
@@ -118,7 +120,7 @@ def text(path):
         ("torn.dcm", torn, "waits", "torn"),
         ("empty", lambda path: Path(path).touch(), "waits", "empty"),
         ("notes.txt", text, "quarantine", "not-dicom"),
-        ("drop.zip", text, "waits", "not-dicom"),
+        ("drop.zip", text, "unit", ""),
         ("link", lambda path: os.symlink("/etc/passwd", path), "stays", "not-regular"),
         ("pipe", os.mkfifo, "stays", "not-regular"),
         ("bad.dcm", lambda path: make_dicom(path, study="1.2.x"), "quarantine", "bad-uid"),
@@ -152,6 +154,28 @@ def test_a_hostile_name_does_not_reach_the_terminal(fresh, capsys):
     assert code == 0
     assert "\x1b" not in said
     assert r"\x1b[2J\xff.dcm" in said
+
+
+def test_a_file_with_the_name_of_an_archive(fresh, capsys):
+    """A name makes it a unit, whatever its bytes are: that is how the daemon takes it."""
+    path = str(fresh.parent / "mri" / "image.zip")
+    make_dicom(path)
+    assert "unit" == ask(capsys, fresh, "explain", path)[1]["verdict"]
+    torn(path)
+    assert "unit" == ask(capsys, fresh, "explain", path)[1]["verdict"]
+
+
+def test_an_archive_that_is_stuck_says_why(tmp_path):
+    """The hint of `file.stuck` is a command that tells the reason of an archive file too."""
+    world = World(tmp_path, drop_lines=['stuck_after = "1s"'])
+    path = world.drop / "cut.zip"
+    with zipfile.ZipFile(path, "w") as packed:
+        packed.write(make_dicom(tmp_path / "a.dcm"), "a.dcm")
+    os.truncate(path, path.stat().st_size - 30)
+    with world.daemon() as daemon:
+        said = daemon.wait_for("file.stuck", path="cut.zip")[-1]
+        found = world.json("explain", str(path))[0]
+        assert ["unit", True] == [found["verdict"], said["text"] in found["notes"][-1]]
 
 
 def test_a_folder_is_no_file(fresh, capsys):

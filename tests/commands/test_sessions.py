@@ -7,7 +7,7 @@ from imaging import ask, installation, told, tree
 
 KEYS = [
     *("id", "status", "project", "subject", "label", "study_uid", "scans", "files", "bytes"),
-    *("opened", "last_arrival", "findings"),
+    *("opened", "last_arrival", "findings", "place"),
 ]
 
 
@@ -39,6 +39,7 @@ def test_a_record_has_the_keys_that_are_api(made, capsys):
         "scans": 1,
         "files": 1,
         "findings": [],
+        "place": "prearchive",
     }
     assert {key: one[key] for key in expected} == expected
     size = sum(path.stat().st_size for path in made.base.rglob("prearchive/PROJ2/**/*.dcm"))

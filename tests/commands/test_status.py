@@ -11,6 +11,7 @@ from watcher.assembly import command_parts
 from watcher.io.clock import Clock
 from watcher.io.lease import lock_store
 from watcher.io.stores import KINDS, Storage
+from watcher.report import standing
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +78,41 @@ def test_people_read_the_same(made, capsys):
     _, said = told(capsys, made.config, "status")
     for word in ("not running", "2 CONFLICT", "mri", "prearchive", "file.stuck", "not-dicom"):
         assert word in said
+
+
+def test_each_drop_says_how_it_takes_files(made, capsys):
+    """Mode and destination of each drop, for programs and for people."""
+    _, found = ask(capsys, made.config, "status")
+    assert [("gradual", "prearchive")] * 2 == [
+        (one["import"], one["dest"]) for one in found["drops"]
+    ]
+    assert "gradual, to the prearchive" in told(capsys, made.config, "status")[1]
+
+
+def test_units_are_told_while_a_daemon_runs(made, running, capsys):
+    """How many of a drop wait and whether one lands, as the last heartbeat said."""
+    with command_parts(made.settings) as parts:
+        parts.ledger.remember("units", '{"mri": {"units": 3, "landing": true}}')
+    _, found = ask(capsys, made.config, "status")
+    assert [(3, True), (None, False)] == [(one["units"], one["landing"]) for one in found["drops"]]
+    assert "2 waiting, 1 landing" in told(capsys, made.config, "status")[1]
+
+
+def test_units_of_a_run_that_is_over_are_not_told(made, capsys):
+    """Without a daemon nothing is known of them, whatever the last one said."""
+    with command_parts(made.settings) as parts:
+        parts.ledger.remember("units", '{"mri": {"units": 3, "landing": true}}')
+    _, found = ask(capsys, made.config, "status")
+    assert [None, None] == [one["units"] for one in found["drops"]]
+
+
+@pytest.mark.parametrize(
+    ("count", "landing", "expected"),
+    [(0, False, ""), (1, False, "1 waiting"), (1, True, "1 landing")],
+)
+def test_units_in_words(count, landing, expected):
+    """The one that lands is not counted as waiting."""
+    assert expected == standing.units(count, landing=landing)
 
 
 def test_health_without_a_daemon_is_12(made, capsys):

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from watcher.core import evidence, policy
+from watcher.core.archived import Archived, ArchivedResource, ArchivedScan, Entry
 from watcher.core.case import counted
 from watcher.core.check import (
     ALLOWABLE,
@@ -20,14 +21,11 @@ from watcher.core.check import (
 )
 from watcher.core.complete import Gap
 from watcher.core.decisions import policy_of
+from watcher.core.file import Header
 from watcher.core.match import Comparison
-from watcher.core.model import (
-    Archived,
-    ArchivedResource,
-    ArchivedScan,
+from watcher.core.plan import merge
+from watcher.core.session import (
     Decision,
-    Entry,
-    Header,
     Instance,
     Place,
     Scan,
@@ -36,7 +34,6 @@ from watcher.core.model import (
     Severity,
     Status,
 )
-from watcher.core.plan import merge
 from watcher.core.tags import TAGS
 
 MR = "1.2.840.10008.5.1.4.1.1.4"

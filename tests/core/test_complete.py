@@ -5,7 +5,7 @@ from dataclasses import replace
 from filed import made
 
 from watcher.core import complete
-from watcher.core.model import ArchivedResource, ArchivedScan, Entry
+from watcher.core.archived import ArchivedResource, ArchivedScan, Entry
 from watcher.core.scans import arrange
 
 

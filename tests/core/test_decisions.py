@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from watcher.core.decisions import passed, policy_of
-from watcher.core.model import Decision
 from watcher.core.policy import Project
+from watcher.core.session import Decision
 
 
 def decision(when=1.0, *codes, study="S1", studies=(), policy=""):

@@ -5,7 +5,8 @@ import re
 from watcher.core.case import CODES
 from watcher.core.events import EVENTS
 from watcher.core.explain import EXPLANATIONS, find
-from watcher.core.model import RefusalCode, Status
+from watcher.core.file import RefusalCode
+from watcher.core.session import Status
 
 # spec 10, the table: code and XNAT's numbers
 FINDINGS = {
@@ -40,7 +41,7 @@ def test_every_word_is_explained():
     """Events, statuses, refusals and exit codes: all of them, and no other."""
     assert _words("event") == set(EVENTS)
     assert _words("status") == {str(one) for one in Status}
-    assert _words("refusal") == {str(one) for one in RefusalCode} | {"archive-file"}
+    assert _words("refusal") == {str(one) for one in RefusalCode}
     assert _words("exit code") == {"0", "1", "2", "3", "4", "10", "11", "12", "130"}
 
 
@@ -49,9 +50,9 @@ def test_findings_are_those_of_the_contract_with_their_numbers():
     assert {one.word: one.also for one in EXPLANATIONS if one.kind == "finding"} == FINDINGS
 
 
-def test_what_this_version_never_says_is_marked():
-    """What is kept for later versions is told apart; every finding is raised by this one."""
-    assert {one.word for one in EXPLANATIONS if not one.raised} == {"archive-file"}
+def test_everything_explained_is_said_by_this_version():
+    """Every finding is raised, every refusal met: `archive-file` of units that go to quarantine."""
+    assert [one.word for one in EXPLANATIONS if not one.raised] == []
 
 
 def test_the_table_of_findings_is_that_of_validation():

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from watcher.core import life
-from watcher.core.find import Bound, Fate, Known, choose, fate, follow
-from watcher.core.model import Examined, Fingerprint, SessionKey, Status
+from watcher.core.file import Examined, Fingerprint
+from watcher.core.find import Bound, Fate, Known, choose, fate, fitting, follow
+from watcher.core.session import SessionKey, Status
 
 OLD, MIDDLE, NEW = "20260619_091425121", "20260619_091425122", "20260619_091425123"
 EXAMINED = Examined(Fingerprint(1, 2, 3, 4, 5), "d1", header(SOPInstanceUID="1.2"))
@@ -32,6 +33,12 @@ def test_newest_that_may():
 def test_newest_receiving():
     """Of two RECEIVING ones the newer takes it: split may leave two."""
     sessions = [session(id=each, status=Status.RECEIVING) for each in (NEW, OLD)]
+    assert sessions[0] == choose(sessions)
+
+
+def test_newest_is_told_by_the_clock():
+    """A session whose id a layout gave (`{timestamp}`) is as old as it is."""
+    sessions = [session(id="20010101_000000", opened=20.0), session(id=NEW, opened=10.0)]
     assert sessions[0] == choose(sessions)
 
 
@@ -64,6 +71,20 @@ def test_choice_law(rows):
     taking = [each for each in sessions if each.status in life.TAKES_FILES]
     receiving = [each for each in taking if each.status is Status.RECEIVING]
     assert found == (sorted(receiving or taking, key=lambda each: each.id) or [None])[-1]
+
+
+def test_fitting():
+    """A study's own sessions, or those a layout names for any study: by id, or by their name."""
+    own = session(id="20260619_091425001", study="1.2", origins={"timestamp": "monday"})
+    other = session(id="20260619_091425002", study="3.4", origins={"timestamp": "tuesday"})
+    plain = session(id="20260619_091425003", study="1.2", origins={})
+    several = [own, other, plain]
+    assert [own, plain] == fitting(several, "1.2", any_study=False)
+    assert several == fitting(several, "1.2", any_study=True)
+    assert [own] == fitting(several, "1.2", any_study=True, timestamp="monday")
+    assert [other] == fitting(several, "1.2", any_study=True, timestamp="tuesday")
+    assert [] == fitting(several, "1.2", any_study=False, timestamp="tuesday")
+    assert [plain] == fitting(several, "9.9", any_study=True, timestamp=plain.id)
 
 
 @pytest.mark.parametrize(

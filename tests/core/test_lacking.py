@@ -8,8 +8,8 @@ from filed import CT, MR, PET, SC, SR, made
 from hypothesis import given
 from hypothesis import strategies as st
 
+from watcher.core.archived import ArchivedResource, ArchivedScan, Entry
 from watcher.core.lacking import weigh
-from watcher.core.model import ArchivedResource, ArchivedScan, Entry
 from watcher.core.scans import arrange
 
 ECG = "1.2.840.10008.5.1.4.1.1.9.1.1"

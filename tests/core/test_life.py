@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from watcher.core import life
 from watcher.core.errors import RefusedError
 from watcher.core.life import Event
-from watcher.core.model import Session, Status
+from watcher.core.session import Session, Status
 
 PICTURE = """
 RECEIVING file RECEIVING

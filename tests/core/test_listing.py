@@ -2,8 +2,8 @@
 
 from filed import made
 
+from watcher.core.archived import Entry
 from watcher.core.listing import entry_of
-from watcher.core.model import Entry
 
 
 def test_entry_of():

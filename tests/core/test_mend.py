@@ -6,9 +6,9 @@ from filed import made
 from hypothesis import given
 from hypothesis import strategies as st
 
+from watcher.core.file import Fingerprint
 from watcher.core.listing import entry_of
 from watcher.core.mend import Facts, mend, to_read
-from watcher.core.model import Fingerprint
 from watcher.core.soundness import Item
 
 FOLDER, SERIES = "SCANS/1/DICOM", "1.2.3.4.1"

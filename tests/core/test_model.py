@@ -6,17 +6,8 @@ from dataclasses import replace
 import pytest
 from filed import header, made, session
 
-from watcher.core.model import (
-    QUARANTINED,
-    Finding,
-    Fingerprint,
-    Place,
-    RefusalCode,
-    Scan,
-    ScanResource,
-    SessionKey,
-    Severity,
-)
+from watcher.core.file import QUARANTINED, Fingerprint, RefusalCode
+from watcher.core.session import Finding, Place, Scan, ScanResource, SessionKey, Severity
 from watcher.core.tags import KEYWORDS, TAGS
 
 PRINT = Fingerprint(1, 2, 3, 4, 5)
@@ -60,7 +51,7 @@ def test_header():
 
 def test_refusals():
     """A torn, busy, changed or vanished file never goes to quarantine (spec 5)."""
-    waits = {"empty", "torn", "busy", "unleased", "hollow", "changed", "gone", "denied"}
+    waits = {"empty", "torn", "busy", "unleased", "hollow", "changed", "gone", "denied", "unit"}
     stays = {"not-regular", "dicomdir"}
     assert waits | stays == {each.value for each in RefusalCode if each not in QUARANTINED}
 

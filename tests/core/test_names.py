@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from watcher.core import names
-from watcher.core.model import Header
+from watcher.core.file import Header
 from watcher.core.tags import TAGS
 
 
@@ -223,3 +223,21 @@ def test_next_timestamp_grows(moment):
 def test_is_timestamp(expected, text):
     """XNAT's two shapes and nothing else."""
     assert expected == names.is_timestamp(text)
+
+
+@pytest.mark.parametrize(
+    ("expected", "text"),
+    [
+        (True, "20260619_091425123"),
+        (True, "20260619_091425"),
+        (True, "20240229_235959999"),
+        (False, "20260229_091425123"),
+        (False, "20261319_091425"),
+        (False, "20260619_241425"),
+        (False, "20260619_0914251"),
+        (False, "monday"),
+    ],
+)
+def test_is_moment(expected, text):
+    """A session id that a person names has the shape of one, and is a day and time there is."""
+    assert expected == names.is_moment(text)

@@ -17,8 +17,8 @@ from incoming import (
 )
 
 from watcher.core import names
+from watcher.core.archived import Entry
 from watcher.core.match import Comparison
-from watcher.core.model import Entry
 from watcher.core.plan import Add, Aside, Duplicate, Merge, OtherClass, Same, merge, suspects
 
 SAME = Comparison(same=True)

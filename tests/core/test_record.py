@@ -7,7 +7,6 @@ from filed import session
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watcher.core.model import Decision, Finding, Session, Severity, Status
 from watcher.core.record import (
     decision_of,
     decision_values,
@@ -16,6 +15,7 @@ from watcher.core.record import (
     session_of,
     session_values,
 )
+from watcher.core.session import Decision, Finding, Session, Severity, Status
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 plain = st.dictionaries(text, st.integers() | text | st.none() | st.booleans(), max_size=3)

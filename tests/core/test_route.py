@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watcher.core import route
-from watcher.core.model import Header, SessionKey
+from watcher.core import names, route
+from watcher.core.file import Header
 from watcher.core.policy import Drop, Identify, Project, Projects, Rule, Template
+from watcher.core.session import SessionKey
 from watcher.core.tags import TAGS
 
 PROJECTS = Projects({"PROJ1": Project("PROJ1", aliases=("P1",)), "Other": Project("Other")})
@@ -125,6 +126,30 @@ def test_layout_that_does_not_fit(path):
         found.origins["layout"],
     ) == ("pid", "PatientID", "no match")
     assert (found.subject, found.origins["subject"]) == ("DOE_J", "PatientName")
+
+
+def test_a_timestamp_is_kept_as_it_stands():
+    """Folders of other names are other sessions, whatever a label would make of them."""
+    given_names = [b"a b", b"a_b", b"a\nb", b"A_B", b"\xff", b"x" * 255]
+    layout = ("{timestamp}", "{session}")
+    found = {identify(name + b"/L/f", layout=layout).origins["timestamp"] for name in given_names}
+    assert len(given_names) == len(found)
+
+
+@pytest.mark.parametrize("name", [b"a\nb", b"\xff", b"x" * 255, b"a..b", b"~", b"`id`"])
+def test_hostile_folders_become_labels(name):
+    """Whatever a folder is called, the session's label and its subject are of XNAT's alphabet."""
+    found = identify(name + b"/" + name + b"/f", layout=("{subject}", "{session}"))
+    assert names.is_label(found.key.label)
+    assert names.is_label(found.subject)
+
+
+def test_literal_parts_match_exactly():
+    """A literal part is that very name: no other case, no part of it, no pattern but `*` alone."""
+    layout = ("in*", "{session}")
+    assert "layout" not in identify(b"in*/L/f", layout=layout).origins
+    for other in (b"IN*", b"in", b"inbox"):
+        assert route.NO_MATCH == identify(other + b"/L/f", layout=layout).origins["layout"]
 
 
 def test_layout_of_names_that_are_not_utf8():

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from watcher.core import sop
-from watcher.core.model import ArchivedScan
+from watcher.core.archived import ArchivedScan
 from watcher.core.scans import (
     arrange,
     instance_number,

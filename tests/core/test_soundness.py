@@ -2,7 +2,8 @@
 
 import pytest
 
-from watcher.core.model import Entry, Fingerprint
+from watcher.core.archived import Entry
+from watcher.core.file import Fingerprint
 from watcher.core.soundness import (
     Checked,
     Flaw,
@@ -80,8 +81,10 @@ def test_only_what_two_looks_find():
 
 
 def test_the_verdict():
-    """Lost bytes are damage, anything else is untidy."""
-    extra, torn = Flaw("a", "extra", ""), Flaw("b", "torn", "")
-    sessions = [Checked("P", "L", 1, 1, flaws) for flaws in ((), (extra,), (extra, torn))]
-    assert ["ok", "untidy", "damaged"] == [each.verdict for each in sessions]
-    assert (torn,) == sessions[2].damage
+    """Lost bytes are damage, what will be listed is pending, anything else is untidy."""
+    extra, torn, ahead = Flaw("a", "extra", ""), Flaw("b", "torn", ""), Flaw("c", "pending", "")
+    every = ((), (ahead,), (extra, ahead), (extra, torn))
+    sessions = [Checked("P", "L", 1, 1, flaws) for flaws in every]
+    assert ["ok", "pending", "untidy", "damaged"] == [each.verdict for each in sessions]
+    assert [True, True, False, False] == [each.is_sound for each in sessions]
+    assert (torn,) == sessions[3].damage

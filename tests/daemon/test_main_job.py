@@ -11,7 +11,7 @@ from pydicom import dcmread
 from world import CAT, XNAT, World, md5
 
 from watcher.core import names
-from watcher.core.model import Header
+from watcher.core.file import Header
 from watcher.core.tags import TAGS
 from watcher.io.comparing import compared
 

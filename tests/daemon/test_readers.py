@@ -11,7 +11,7 @@ from quick import installation
 from world import CAT, md5
 
 from watcher.core.life import Event
-from watcher.core.model import Status
+from watcher.core.session import Status
 from watcher.stages.archive import archive
 from watcher.stages.rebuild import build
 

@@ -15,7 +15,7 @@ from quick import installation
 from world import CAT, XNAT, md5
 
 from watcher.core.life import Event
-from watcher.core.model import Status
+from watcher.core.session import Status
 from watcher.dicom import catalog, document
 from watcher.stages import decide
 from watcher.stages.archive import archive

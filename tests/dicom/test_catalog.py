@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree
 
+from watcher.core.archived import Entry
 from watcher.core.errors import DocumentError
-from watcher.core.model import Entry
 from watcher.dicom import catalog, markup
 from watcher.dicom.excerpt import excerpt
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from watcher.core import sop
+from watcher.core.archived import ArchivedResource
 from watcher.core.errors import DocumentError
-from watcher.core.model import ArchivedResource
 from watcher.core.scans import arrange
 from watcher.core.tags import TAGS
 from watcher.dicom import document, markup, values

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydicom.data import get_charset_files
 from pydicom.multival import MultiValue
 
-from watcher.core.model import Header, Refusal, RefusalCode
+from watcher.core.file import Header, Refusal, RefusalCode
 from watcher.core.tags import TAGS
 from watcher.dicom.header import header_of, judge
 from watcher.dicom.structure import Raw, Walk, walk

@@ -4,8 +4,8 @@ import gzip
 
 import pytest
 
+from watcher.core.archived import Entry
 from watcher.core.errors import DocumentError
-from watcher.core.model import Entry
 from watcher.dicom import catalog
 from watcher.dicom.excerpt import excerpt
 from watcher.dicom.numbering import numbers

@@ -13,7 +13,7 @@ from watched import DAEMON, READER, peaks
 from world import World, md5
 
 from watcher.core import names
-from watcher.core.model import RefusalCode
+from watcher.core.file import RefusalCode
 from watcher.core.policy import Drop, Identify, Project, Projects
 from watcher.core.route import identify
 from watcher.core.tags import TAGS

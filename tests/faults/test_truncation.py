@@ -11,7 +11,7 @@ import pytest
 from faults.corpus import GEOMETRY, MADE, PIXELS, corpus
 from world import World, md5
 
-from watcher.core.model import RefusalCode
+from watcher.core.file import RefusalCode
 from watcher.dicom import essence
 from watcher.io.reader import examine
 

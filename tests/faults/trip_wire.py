@@ -4,13 +4,14 @@ One JSON line on stdin is one job, one line on stdout its end:
 
     {"config": "w.toml", "do": "run", "at": 17}      ->  {"code": -9, "effects": [...]}
 
-`do`: "run" (run --once), or a person's decision and its `options`; or, in its place, `words`: a
-command line as typed. `at`: the number of the effect before which the child sends itself `signal`
-(SIGKILL); `match`: instead of a number, a part of the effect's text; `hang`: a link to make then,
-to its pid, before it waits for ever as on a dead mount; `links`: false where no file system knows
-links; `patience`: seconds after which the program ends itself by force where its stop hangs. An
-effect is a change below the configuration's folder (its archive may be a link to elsewhere), or a
-commit of the ledger. The children are forked, so that the imports are paid for once.
+`do`: "run" (run --once), "send" (files go ahead), or a person's decision and its `options`; or, in
+its place, `words`: a command line as typed. `at`: the number of the effect before which the child
+sends itself `signal` (SIGKILL); `match`: instead of a number, a part of the effect's text; `hang`:
+a link to make then, to its pid, before it waits for ever as on a dead mount; `links`: false where
+no file system knows links; `patience`: seconds after which the program ends itself by force where
+its stop hangs. An effect is a change below the configuration's folder (its archive may be a link to
+elsewhere), or a commit of the ledger. The children are forked, so that the imports are paid for
+once.
 """
 
 import contextlib
@@ -24,10 +25,13 @@ import traceback
 
 from sqlalchemy import Engine, event
 
-from watcher import assembly, daemon
+from watcher import assembly, daemon, signals
 from watcher.cli import call
+from watcher.core.session import Status
+from watcher.io import agenda
 from watcher.settings import load
-from watcher.stages import decide
+from watcher.stages import ahead, decide
+from watcher.stages.recover import carry_on
 
 CHANGING = ("os.link", "os.rename", "os.remove", "os.rmdir", "os.mkdir", "open")
 OPEN = "/proc/self/fd/"
@@ -115,10 +119,23 @@ def carry_out(job):
     if job["do"] == "run":
         return daemon.run(settings, once=True)
     with assembly.command_parts(settings) as parts:
+        if job["do"] == "send":
+            return send(parts)
         session = parts.ledger.sessions()[0]
         work = getattr(decide, job["do"])
         with parts.leases.hold(parts.keys(session), parts.clock.now()):
             work(parts, session.id, **job.get("options", {}))
+    return 0
+
+
+def send(parts):
+    """What the stage does while files come: they go into the archive ahead."""
+    for session in parts.ledger.sessions((Status.BUILDING,)):
+        with parts.leases.hold(parts.keys(session), parts.clock.now()):
+            carry_on(parts, session.id)
+    for session in agenda.sendable(parts.ledger):
+        with parts.leases.hold(parts.keys(session), parts.clock.now()):
+            ahead.send(parts, session.id)
     return 0
 
 
@@ -133,7 +150,7 @@ def child(job, report):
         os.dup2(output, 2)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         Wire(job, below, report).install()
-        daemon.PATIENCE = job.get("patience", daemon.PATIENCE)
+        signals.PATIENCE = job.get("patience", signals.PATIENCE)
         code = carry_out(job)
     except BaseException:
         traceback.print_exc()

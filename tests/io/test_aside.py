@@ -6,7 +6,7 @@ import os
 import pytest
 from mortal import mode
 
-from watcher.core.model import Fingerprint
+from watcher.core.file import Fingerprint
 from watcher.io import aside, sources
 from watcher.io.ignore import Ignore
 

@@ -12,7 +12,7 @@ import another
 import pytest
 
 from watcher.core.errors import ClashError, FullError, StorageError, SyncError
-from watcher.io import files
+from watcher.io import files, journal
 from watcher.io.reaching import MARKER
 
 ROOT = os.geteuid() == 0
@@ -250,7 +250,7 @@ def test_transfer_long_name(path, elsewhere):
 LIMITED = """
 import resource, sys
 from watcher.core.errors import StorageError
-from watcher.io import files, sources
+from watcher.io import files, journal, sources
 import os
 limit, act, *arguments = sys.argv[1:]
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), resource.RLIM_INFINITY))
@@ -260,6 +260,8 @@ try:
         sources.copy_from(folder, b"a", arguments[1])
     elif act == "swap":
         files.swap(arguments[0], b"x" * 100)
+    elif act == "append_line":
+        journal.append_line(*arguments)
     else:
         getattr(files, act)(*arguments)
 except StorageError as error:
@@ -319,14 +321,14 @@ def test_swap_nowhere(path):
 def test_append_line(path):
     """Lines are added at the end; folder and file are made."""
     for line in ("one", "zwö"):
-        files.append_line(path("logs", "events.jsonl"), line)
+        journal.append_line(path("logs", "events.jsonl"), line)
     assert got(path("logs", "events.jsonl")) == "one\nzwö\n".encode()
 
 
 def test_append_after_torn(path):
     """A torn last line is closed first: it costs itself, not its successor."""
     put(path("a"), b"one\ntor")
-    files.append_line(path("a"), "two")
+    journal.append_line(path("a"), "two")
     assert got(path("a")) == b"one\ntor\ntwo\n"
 
 
@@ -335,7 +337,7 @@ def test_append_short(path):
     put(path("a"), b"one\n")
     assert limited(10, "append_line", path("a"), "a long line") == errno.EFBIG
     assert got(path("a")) == b"one\na long"
-    files.append_line(path("a"), "two")
+    journal.append_line(path("a"), "two")
     assert got(path("a")) == b"one\na long\ntwo\n"
 
 
@@ -343,17 +345,17 @@ def test_append_to_folder(path):
     """What is no file takes no line."""
     os.mkdir(path("a"))
     with pytest.raises(StorageError) as caught:
-        files.append_line(path("a"), "x")
+        journal.append_line(path("a"), "x")
     assert caught.value.number == errno.EISDIR
 
 
 APPENDER = """
 import sys
-from watcher.io import files
+from watcher.io import journal
 print("there", flush=True)
 sys.stdin.readline()
 for number in range(100):
-    files.append_line(sys.argv[1], f"{sys.argv[2]} {number}")
+    journal.append_line(sys.argv[1], f"{sys.argv[2]} {number}")
 print("done", flush=True)
 """
 

@@ -9,8 +9,8 @@ from sqlalchemy import update
 
 from watcher.core.errors import RefusedError, UnknownSessionError
 from watcher.core.life import Event
-from watcher.core.model import Decision, Finding, Place, Severity, Status
-from watcher.io import tables
+from watcher.core.session import Decision, Finding, Place, Severity, Status
+from watcher.io import agenda, tables
 from watcher.io.ledger import Ledger
 
 ODD = b"caf\xe9/\xff\xfe.dcm"  # no UTF-8
@@ -208,10 +208,10 @@ def test_resting(ledger):
     ready = session(id="20240619_091425004", status=Status.READY)
     for row in (quiet, busy, long, ready):
         ledger.add(row)
-    assert [quiet, long] == ledger.resting(110.0, 100.0)
-    assert [] == ledger.resting(109.9, 200.0)
-    assert [quiet, busy, long] == ledger.resting(None, 100.0)
-    nexts = [ledger.next_rest(at) for at in (0.0, 110.0, 119.0)]
+    assert [quiet, long] == agenda.resting(ledger, 110.0, 100.0)
+    assert [] == agenda.resting(ledger, 109.9, 200.0)
+    assert [quiet, busy, long] == agenda.resting(ledger, None, 100.0)
+    nexts = [agenda.next_rest(ledger, at) for at in (0.0, 110.0, 119.0)]
     assert nexts == [110.0, 119.0, None]
 
 

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from watcher.core.errors import OutsideError, StorageError
-from watcher.io import files
+from watcher.io import files, journal
 from watcher.io.reaching import MARKER
 
 WAYS = {
@@ -15,7 +15,7 @@ WAYS = {
     "readable": lambda path: files.is_readable(path, 5),
     "remove": files.remove,
     "swap": lambda path: files.swap(path, b"mine"),
-    "append": lambda path: files.append_line(path, "mine"),
+    "append": lambda path: journal.append_line(path, "mine"),
     "out": lambda path: files.transfer(path, f"{os.path.dirname(path)}/../../../own"),
     "place": lambda path: files.place(path, f"{path}.too"),
     "walk": lambda path: list(files.walk(os.path.dirname(path))),
@@ -74,7 +74,7 @@ def test_what_is_no_file_is_not_read(tmp_path, make):
 
 def test_nothing_is_made_where_no_store_is(tmp_path):
     """Without a marker above it a folder or record would lie beneath a mount: StorageError."""
-    for make in (files.make_folder, lambda path: files.append_line(path, "line")):
+    for make in (files.make_folder, lambda path: journal.append_line(path, "line")):
         with pytest.raises(StorageError, match="the store is not there"):
             make(str(tmp_path / "new"))
     assert [] == os.listdir(tmp_path)

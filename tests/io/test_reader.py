@@ -428,7 +428,7 @@ def test_short_writes():
     drainer, sender = threading.Thread(target=drain), threading.Thread(target=interrupt)
     before = signal.signal(signal.SIGUSR1, lambda *_: drainer.start())
     sender.start()
-    reader._write(sink, memoryview(data))
+    opening.write_all(sink, memoryview(data))
     os.close(sink)
     drainer.join()
     sender.join()

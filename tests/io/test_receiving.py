@@ -10,13 +10,14 @@ from filed import header, session
 from sqlalchemy import event
 
 from watcher.core import names
+from watcher.core.file import Candidate, Examined, Fingerprint
 from watcher.core.find import Bound, Fate
 from watcher.core.life import Event
-from watcher.core.model import Candidate, Examined, Fingerprint, Identity, SessionKey, Status
+from watcher.core.session import Identity, SessionKey, Status
+from watcher.io.desk import Hand, Incoming
 from watcher.io.ledger import Ledger
 from watcher.io.receiving import Receiving
 from watcher.io.registry import Registry, Shelf
-from watcher.io.reserve import Hand, Incoming
 
 ODD = b"caf\xe9/\xff\xfe.dcm"  # no UTF-8
 STAMP = "20260619_091425123"

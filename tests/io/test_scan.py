@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from watcher.core.errors import MissingPlaceError, StorageError
-from watcher.core.model import Fingerprint
-from watcher.io import scan
-from watcher.io.ignore import BUILT_IN, BUILT_IN_ANY_CASE
-from watcher.io.scan import Ignore, look, prune
+from watcher.core.file import Fingerprint
+from watcher.io import descent, scan
+from watcher.io.descent import prune
+from watcher.io.ignore import BUILT_IN, BUILT_IN_ANY_CASE, Ignore
+from watcher.io.scan import look
 
 NOTHING = Ignore()
 
@@ -101,7 +102,7 @@ def test_pipes_and_sockets_are_told_apart(root, monkeypatch):
 
 def test_devices_are_told_apart():
     """/dev/null is a device, by a look at single paths too."""
-    assert [seen.kind for seen in scan.stat("/dev", [b"null"])] == ["device"]
+    assert [seen.kind for seen in descent.stat("/dev", [b"null"])] == ["device"]
 
 
 def test_ignored_names_are_no_input(root):
@@ -161,7 +162,7 @@ def test_a_path_that_leads_elsewhere_is_refused(root, path):
     """Paths come from looks; one that could leave the root is a fault of the caller."""
     for ask in (
         lambda: look(root, ignore=NOTHING, below=[path]),
-        lambda: scan.stat(root, [path]),
+        lambda: descent.stat(root, [path]),
         lambda: prune(root, [path]),
     ):
         with pytest.raises(ValueError, match="relative"):
@@ -186,7 +187,7 @@ def test_what_a_closed_directory_hides_is_not_gone(denied):
     put(denied, "open/a", "closed/b", "listed/c")
     os.chmod(f"{denied}/closed", 0)
     os.chmod(f"{denied}/listed", 0o400)
-    hidden, opened, listed = scan.stat(denied, [b"closed/b", b"open/a", b"listed/c"])
+    hidden, opened, listed = descent.stat(denied, [b"closed/b", b"open/a", b"listed/c"])
     assert (hidden, listed) == (errno.EACCES, errno.EACCES)
     assert opened.path == b"open/a"
 
@@ -206,7 +207,7 @@ def test_a_root_that_is_not_there_is_missing(root, shape):
     os.symlink("loop", f"{root}/loop")
     for ask in (
         lambda place: look(place, ignore=NOTHING),
-        lambda place: scan.stat(place, [b"a"]),
+        lambda place: descent.stat(place, [b"a"]),
         lambda place: prune(place, [b"a"]),
     ):
         with pytest.raises(MissingPlaceError):
@@ -247,7 +248,7 @@ def test_a_look_leaves_no_descriptor_open(root):
     for _ in range(3):
         look(root, ignore=NOTHING)
         look(root, ignore=NOTHING, below=[b"a/b", b"link", b"gone/x"])
-        scan.stat(root, [b"a/b/c", b"link/b/c", b"gone/x"])
+        descent.stat(root, [b"a/b/c", b"link/b/c", b"gone/x"])
         prune(root, [b"a/b", b"gone/x"])
     assert set(os.listdir("/proc/self/fd")) <= before  # the collector may close another's
 
@@ -310,7 +311,7 @@ def test_single_files_are_looked_at_in_the_order_asked(root, tmp_path):
     put(tmp_path, "outside/x")
     os.symlink(tmp_path / "outside", f"{root}/link")
     asked = [b"b/3", b"a/1", b"gone", b"a", b"link/x", b"a/2", b"a/1/z", b"link", b"gone/x"]
-    answers = scan.stat(root, asked)
+    answers = descent.stat(root, asked)
     shown = [(seen.path, seen.kind) if seen else seen for seen in answers]
     expected = [(b"b/3", "file"), (b"a/1", "file"), None, None, None, (b"a/2", "file"), None]
     assert [*expected, (b"link", "link"), None] == shown

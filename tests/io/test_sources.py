@@ -7,7 +7,7 @@ import another
 import pytest
 
 from watcher.core.errors import ClashError, StorageError
-from watcher.core.model import Fingerprint
+from watcher.core.file import Fingerprint
 from watcher.io import sources
 
 ODD = b"caf\xe9/\xff\xfe.dcm"  # no UTF-8

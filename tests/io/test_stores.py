@@ -8,8 +8,8 @@ import pytest
 from filed import session
 
 from watcher.core.errors import AlreadyRunningError, MissingPlaceError, StorageError
-from watcher.core.model import Status
 from watcher.core.policy import Stores
+from watcher.core.session import Status
 from watcher.io.stores import KINDS, MARKER, Storage, read_record
 
 

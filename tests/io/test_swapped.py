@@ -10,7 +10,7 @@ from flipping import flipped
 from makers import make_dicom
 
 from watcher.core.errors import ClashError, StorageError
-from watcher.io import files, returning, scan, sources
+from watcher.io import descent, files, returning, scan, sources
 from watcher.io.ignore import Ignore
 from watcher.io.reaching import MARKER
 from watcher.io.reader import examine
@@ -84,7 +84,7 @@ def test_no_look_gets_there(place, what):
 
     def inodes():
         seen = scan.look(f"{place}/drop", ignore=Ignore()).found
-        seen += [each for each in scan.stat(f"{place}/drop", [b"in/a.dcm"]) if each]
+        seen += [each for each in descent.stat(f"{place}/drop", [b"in/a.dcm"]) if each]
         return {each.print.inode for each in seen if each.kind == "file"}
 
     with flipped(FLIPS[what](place)):
@@ -119,7 +119,7 @@ def test_nothing_is_removed_there(place):
     with flipped(FLIPS["folder"](place)):
         for _ in range(TIMES):
             assert not sources.unlink_if(f"{place}/drop", b"in/a.dcm", secret)
-            assert [] == scan.prune(f"{place}/drop", [b"in/bare"])
+            assert [] == descent.prune(f"{place}/drop", [b"in/bare"])
     assert ["a.dcm", "bare"] == sorted(os.listdir(place / "outside"))
 
 

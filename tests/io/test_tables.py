@@ -6,7 +6,8 @@ from filed import made, session
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watcher.core.model import Header, Place
+from watcher.core.file import Header
+from watcher.core.session import Place
 from watcher.io import tables
 
 headers = st.builds(

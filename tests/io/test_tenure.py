@@ -12,7 +12,7 @@ import pytest
 
 from watcher.core.errors import AlreadyRunningError, MissingPlaceError, StorageError
 from watcher.core.policy import Stores
-from watcher.io import files, mounts
+from watcher.io import files, journal, mounts
 from watcher.io.reaching import GUARDS, MARKER, OWNER
 from watcher.io.stores import KINDS, Storage
 from watcher.io.tenure import EXPIRY, LOOK, Owner, Tenure, Tenures, this_process
@@ -259,7 +259,7 @@ EFFECTS = {
     "transfer": lambda folder: files.transfer(f"{folder}/a", f"{folder}/b"),
     "remove_empty": lambda folder: files.remove_empty(f"{folder}/empty"),
     "remove_empty_below": lambda folder: files.remove_empty_below(f"{folder}/empty"),
-    "append": lambda folder: files.append_line(f"{folder}/a", "line"),
+    "append": lambda folder: journal.append_line(f"{folder}/a", "line"),
 }
 
 

@@ -19,3 +19,11 @@ def test_sizes_are_those_people_read():
     (row,) = kept.rows([record])
     assert (len(kept.HISTORY), "2 KiB") == (len(row), row[3])
     assert [("a", "1 KiB")] == kept.file_rows([{"path": "a", "bytes": 1024}])
+
+
+def test_many_reasons_are_cut_short_for_people():
+    """A row for each, and one that says how many more there are."""
+    reasons = [{"member": str(at), "code": "bad-uid", "text": "x"} for at in range(kept.MANY + 2)]
+    rows = kept.reason_rows(reasons)
+    assert (kept.MANY + 1, "2 more: --json tells them") == (len(rows), rows[-1][2])
+    assert rows[: kept.MANY] == kept.reason_rows(reasons[: kept.MANY])

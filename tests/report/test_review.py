@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 from filed import made, session
 
-from watcher.core.model import Finding, Severity, Status
 from watcher.core.scans import arrange
+from watcher.core.session import Finding, Severity, Status
 from watcher.report import review
 
 HOLED = arrange([made(f"1.{n}", InstanceNumber=f"{n}") for n in (1, 2, 4)], known={})
@@ -88,3 +88,16 @@ def test_the_sides_of_a_finding(code, sides, lines):
     told = list(review.findings({"findings": [finding(code, *sides)]}))[3:]
     expected = lines or ["study incoming 1", "sessions a, b"]
     assert expected == [" ".join(line.split()) for line in told]
+
+
+def test_a_unit_that_waits_says_that_it_is_held_whole():
+    """Who sees a scan held without a finding of its own is told why; not once it is archived."""
+    known = {"shown": "P1/1/A", "study_uid": "1.2", "project": "P1", "subject": "S", "label": "A"}
+    more = {"origins": {}, "drops": [], "error": "", "place": "prearchive", "folder": "/p"}
+
+    def said(status, **fields):
+        return review.WHOLE in review.head({**known, **more, "status": status, **fields})
+
+    assert said("CONFLICT", whole=True)
+    assert not said("CONFLICT", whole=False)
+    assert not said("ARCHIVED", whole=True)

@@ -10,20 +10,20 @@ import pytest
 from lxml import etree
 from makers import make_dicom
 
+from watcher.core.file import Candidate
 from watcher.core.life import Event
-from watcher.core.model import Candidate
-from watcher.core.policy import Drop, Identify, Project, Projects, SessionRules, Stores
+from watcher.core.policy import Drop, Identify, Limits, Project, Projects, SessionRules, Stores
 from watcher.core.route import identify
 from watcher.dicom import catalog, schema
 from watcher.dicom.markup import XNAT
 from watcher.io import files
 from watcher.io.clock import Clock
+from watcher.io.desk import Incoming
 from watcher.io.lease import Leases
 from watcher.io.ledger import Ledger
 from watcher.io.reader import examine
 from watcher.io.receiving import Receiving
 from watcher.io.registry import Registry
-from watcher.io.reserve import Incoming
 from watcher.io.said import Conditions
 from watcher.io.stores import Storage
 from watcher.stages import reading
@@ -31,9 +31,10 @@ from watcher.stages.archive import archive
 from watcher.stages.filing import Filer
 from watcher.stages.hop import Hop
 from watcher.stages.intake import Intake
-from watcher.stages.looking import Speed
+from watcher.stages.landing import Lander
 from watcher.stages.outcomes import remove_copied
 from watcher.stages.parts import Parts
+from watcher.stages.patience import Speed
 from watcher.stages.rebuild import build
 
 
@@ -181,12 +182,14 @@ class Bench:
         return [path for path in files.walk(self.parts.storage.path(kind)) if path[0] != "."]
 
     def intake(self, workers, **changes):
+        filer = Filer(self.parts)
         given = {
             "parts": self.parts,
             "drop": self.drop,
             "rules": Identify(),
             "workers": workers,
-            "filer": Filer(self.parts),
+            "filer": filer,
+            "lander": Lander(self.parts, Identify(), Limits(), workers, filer),
             "thread": Hop(2),
             "speed": Speed(0.05, 0.1),
             "filed": lambda: None,

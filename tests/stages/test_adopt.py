@@ -9,7 +9,7 @@ from anyio import to_thread
 
 from watcher.core.errors import UnknownSessionError
 from watcher.core.life import Event
-from watcher.core.model import Status
+from watcher.core.session import Status
 from watcher.io import files, reader
 from watcher.io.lease import session_key
 from watcher.io.stores import read_record

@@ -12,8 +12,8 @@ from mortal import mode
 
 from watcher.core.errors import RefusedError, StorageError
 from watcher.core.life import Event
-from watcher.core.model import Status
 from watcher.core.policy import Project
+from watcher.core.session import Status
 from watcher.dicom import catalog, document
 from watcher.io import files
 from watcher.io.stores import read_record

@@ -12,8 +12,8 @@ from makers import MR
 from planned import beside, plan
 
 from watcher.core.errors import StorageError
-from watcher.core.model import Status
 from watcher.core.policy import Project
+from watcher.core.session import Status
 from watcher.dicom import catalog
 from watcher.io import files
 from watcher.stages import carrying, withdrawing

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from watcher.core.errors import HeldError
-from watcher.core.model import Status
+from watcher.core.session import Status
 from watcher.stages import decide, history, requeue, restore
 from watcher.stages.archive import archive
 from watcher.stages.recover import carry_on

@@ -11,7 +11,7 @@ import hostile
 import pytest
 
 from watcher.core.errors import StorageError, WorkerError
-from watcher.core.model import Status
+from watcher.core.session import Status
 from watcher.stages import decide
 from watcher.stages.comparing import compare_all
 from watcher.stages.parts import Stopped

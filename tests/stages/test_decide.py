@@ -9,7 +9,7 @@ from filed import session as made
 
 from watcher.core.errors import DocumentError, RefusedError, StorageError
 from watcher.core.life import Event
-from watcher.core.model import Finding, Severity, Status
+from watcher.core.session import Finding, Severity, Status
 from watcher.io import files
 from watcher.stages import decide, history
 from watcher.stages.deleting import carry_scans

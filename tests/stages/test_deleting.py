@@ -6,7 +6,7 @@ import os
 import pytest
 
 from watcher.core.life import Event
-from watcher.core.model import Decision
+from watcher.core.session import Decision
 from watcher.io import files
 from watcher.stages import decide, history
 from watcher.stages.deleting import PLAN, carry_delete

@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from watcher.core.errors import DocumentError
-from watcher.core.model import Decision
 from watcher.core.policy import Project
 from watcher.core.scans import arrange
+from watcher.core.session import Decision
 from watcher.dicom import catalog, document, schema
 from watcher.io import files
 from watcher.stages.documents import catalogs_of, experiment, waiting_xml

@@ -6,7 +6,7 @@ import re
 import pytest
 from makers import make_dicom
 
-from watcher.core.model import Archived, ArchivedResource, ArchivedScan, Entry
+from watcher.core.archived import Archived, ArchivedResource, ArchivedScan, Entry
 from watcher.dicom import catalog
 from watcher.io import files
 from watcher.stages.doubt import settled

@@ -5,7 +5,7 @@ import os
 import pytest
 from archives import Archive, instance
 
-from watcher.core.model import RefusalCode
+from watcher.core.file import RefusalCode
 from watcher.stages.entries import entries_of, instance_paths, reread
 from watcher.stages.parts import Stopped
 

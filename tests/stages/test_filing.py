@@ -12,7 +12,7 @@ from sqlalchemy import text
 from watcher.core import names
 from watcher.core.errors import MissingPlaceError, StorageError
 from watcher.core.life import Event
-from watcher.core.model import Status
+from watcher.core.session import Status
 from watcher.io import files
 from watcher.stages.filing import Filer
 from watcher.stages.outcomes import Result

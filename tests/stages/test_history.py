@@ -8,7 +8,7 @@ from still import standing_still
 
 from watcher.core import names
 from watcher.core.errors import MissingPlaceError, RefusedError, UnknownSessionError
-from watcher.io import files
+from watcher.io import files, journal
 from watcher.stages import history
 
 WORDS = {"command": "archive", "who": "anna", "reason": "rescanned", "when": "2026-06-19T09:14:25"}
@@ -91,7 +91,7 @@ class TestListing:
         """Empty ones, hidden ones and plain files on the way are none."""
         files.make_folder(bench.parts.storage.history("P1", "L1", "1"))
         put(bench, ".hidden", "L1", "1")
-        files.append_line(bench.parts.storage.decisions, "{}")
+        journal.append_line(bench.parts.storage.decisions, "{}")
         assert [] == history.entries(bench.parts)
 
     def test_any_unambiguous_part_means_it(self, bench):

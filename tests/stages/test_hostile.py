@@ -7,12 +7,14 @@ import os
 import pytest
 
 from watcher.core.errors import DocumentError
-from watcher.core.model import Decision, Refusal, RefusalCode, Status
+from watcher.core.file import Refusal, RefusalCode
 from watcher.core.record import session_values
+from watcher.core.session import Decision, Status
 from watcher.io import files
 from watcher.stages import decide, history, requeue, restore
 from watcher.stages.deleting import PLAN, carry_scans
 from watcher.stages.quarantine import put_aside
+from watcher.stages.reindex import index
 from watcher.stages.split import _read
 
 PERSON = {"who": "anna", "reason": "as the study says"}
@@ -55,7 +57,7 @@ def test_a_file_goes_back_to_no_other_place(bench, tmp_path, way):
     rewrite(reason, path_base64=base64.b64encode(way).decode())
     with bench.parts.ledger.write() as tx:
         tx.exec_driver_sql("DELETE FROM quarantine")
-    requeue.index(bench.parts)
+    index(bench.parts)
     (entry,) = bench.parts.registry.aside()
     assert b"" == entry.path
     requeue.requeue(bench.parts, {"mri": bench.drop}, entry, **PERSON)

@@ -10,11 +10,12 @@ import pytest
 from makers import make_dicom
 
 from watcher.core.errors import StorageError
-from watcher.core.model import Fingerprint, Status
+from watcher.core.file import Fingerprint
+from watcher.core.session import Status
 from watcher.io.workers import Workers
 from watcher.stages.disk import store_at
+from watcher.stages.file_intake import BATCH, BYTES
 from watcher.stages.filing import Filer
-from watcher.stages.intake import BATCH, BYTES
 from watcher.stages.recover import recover
 from watcher.stages.sessions import Sessions
 
@@ -66,7 +67,7 @@ async def test_a_batch_is_bounded(bench, workers):
         for at, size in enumerate((BYTES, 1, BYTES // 2, BYTES * 3)):
             seen = Fingerprint(1, at, size, 0, 0)
             intake.settler.see(b"%d" % at, seen, moment)
-    chosen = [[path for path, _, _ in intake._choose()] for _ in range(4)]
+    chosen = [[path for path, _, _ in intake.files.choose()] for _ in range(4)]
     assert [[b"0"], [b"1", b"2"], [b"3"], []] == chosen
 
 
@@ -184,16 +185,6 @@ async def test_a_torn_file_holds_and_is_said_stuck_once(bench, workers):
     assert 1 == len(bench.events("file.stuck"))
 
 
-async def test_an_archive_file_waits(bench, workers):
-    """A .zip is not set aside: this version does not unpack it, and says so."""
-    intake = bench.intake(workers)
-    with open(os.path.join(bench.drop.path, "visit.zip"), "wb") as file:
-        file.write(b"PK\3\4 and more")
-    await until(intake, lambda: bench.events("file.waiting"))
-    assert "unpacks none" in bench.events("file.waiting")[0]["text"]
-    assert os.path.exists(os.path.join(bench.drop.path, "visit.zip"))
-
-
 async def test_low_disk_pauses_intake(bench, workers):
     """Nothing is taken while the prearchive's disk is low; it goes on when there is room."""
     low = True
@@ -254,16 +245,16 @@ async def test_emptied_directories_go_once_quiet(bench, workers):
 async def test_a_fault_of_the_machine_is_tried_again(bench, workers):
     """A file the ledger could not take is not lost: it is filed at the next try."""
     intake = bench.intake(workers)
-    real = intake.filer
+    real = intake.files.filer
 
     class Failing:
         left_in_hand = False
 
         def file(self, drop, batch):
-            intake.filer = real
+            intake.files.filer = real
             raise StorageError("the ledger: disk I/O error", number=errno.EIO)
 
-    intake.filer = Failing()
+    intake.files.filer = Failing()
     make_dicom(os.path.join(bench.drop.path, "a"))
     await until(intake, lambda: bench.events("file.waiting"))
     assert "machine" == bench.events("file.waiting")[0]["code"]

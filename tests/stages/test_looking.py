@@ -11,7 +11,8 @@ from mortal import mode, mortal
 from watcher.core.errors import MissingPlaceError, StorageError
 from watcher.io.mounts import mount_of, read_mounts
 from watcher.stages.hop import Hop
-from watcher.stages.looking import Looker, Speed, speed_of
+from watcher.stages.looking import Looker
+from watcher.stages.patience import Speed, speed_of
 from watcher.stages.presence import check_mount, while_there
 
 SPEED = Speed(0.02, 0.04)
@@ -110,7 +111,7 @@ class TestMissing:
     async def test_pruning_a_drop_that_is_gone_is_no_fault(self, bench):
         """Folders to be removed in a drop that is not there stay, and nobody is told twice."""
         eyes = looker(bench, inactivity=0.001)
-        eyes.finish(b"d/a", None)
+        eyes.met.finish(b"d/a", None)
         os.rename(bench.drop.path, f"{bench.drop.path}.away")
         eyes.prune(bench.parts.clock.monotonic() + 10)
         assert [] == bench.said
@@ -308,7 +309,7 @@ class TestLooks:
         eyes = looker(bench)
         bench.put("a")
         await eyes.look_fully()
-        eyes.leave(b"a", bench.candidate("a").print)
+        eyes.met.leave(b"a", bench.candidate("a").print)
         await eyes.look_fully()
         assert set() == pending(eyes)
         os.utime(bench.path("a"), (1, 1))

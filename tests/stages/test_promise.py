@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 from planned import beside, plan
 
+from watcher.core.archived import Entry
 from watcher.core.errors import DocumentError
-from watcher.core.model import Entry
 from watcher.dicom import catalog
 from watcher.io import files
 from watcher.stages import promise as promises

@@ -11,13 +11,13 @@ from makers import CT, MR
 from sqlalchemy import event
 
 from watcher.core.errors import MissingPlaceError, StorageError
-from watcher.core.model import Refusal, RefusalCode
+from watcher.core.file import Refusal, RefusalCode
 from watcher.io import files, tables
-from watcher.stages import requeue
 from watcher.stages.archive import archive
 from watcher.stages.hop import Hop
 from watcher.stages.quarantine import put_aside, supersede
 from watcher.stages.recover import recover
+from watcher.stages.reindex import index
 
 MISSING = Refusal(RefusalCode.MISSING_UID, "It has no study.", "mend it", sop="1.2.9")
 TEXT = Refusal(RefusalCode.NOT_DICOM, "It is no DICOM file.")
@@ -81,7 +81,7 @@ class TestPuttingAside:
         os.remove(os.path.join(bench.parts.storage.path("quarantine"), entry.place, "reason.json"))
         with bench.parts.ledger.write() as tx:
             tx.execute(tables.quarantine.delete())
-        requeue.index(bench.parts)
+        index(bench.parts)
         assert [f"quarantine/{entry.id}"] == list(bench.parts.conditions.open())
         aside(bench, "d/a", TEXT)
         assert ({}, 1) == (bench.parts.conditions.open(), len(entries(bench)))

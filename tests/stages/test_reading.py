@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from watcher.core.errors import StorageError
-from watcher.core.model import Fingerprint, Refusal, RefusalCode
+from watcher.core.file import Fingerprint, Refusal, RefusalCode
 from watcher.stages import reading
 from watcher.stages.outcomes import Outcome, Result
 
@@ -73,38 +73,37 @@ class TestRefusals:
     @pytest.mark.parametrize("code", [RefusalCode.BUSY, RefusalCode.UNLEASED, RefusalCode.CHANGED])
     async def test_one_that_may_come_right_is_looked_at_again(self, bench, intake, code):
         """Busy, without a lease, changed: still pending, nothing said, nothing moved."""
-        await intake._refused(bench.candidate("a"), Refusal(code, "why"))
+        await intake.files.refused(bench.candidate("a"), Refusal(code, "why"))
         assert {b"a"} == set(waiting(intake))
         assert ([], ["a"]) == (bench.events("file.waiting"), os.listdir(bench.drop.path))
 
     @pytest.mark.parametrize("code", [RefusalCode.TORN, RefusalCode.EMPTY, RefusalCode.DENIED])
     async def test_one_that_is_not_whole_waits_with_its_reason(self, bench, intake, code):
         """It stays where it lies, and the reason is said."""
-        await intake._refused(bench.candidate("a"), Refusal(code, "why"))
+        await intake.files.refused(bench.candidate("a"), Refusal(code, "why"))
         assert {b"a": code.value} == waiting(intake)
         assert [code.value] == [each["code"] for each in bench.events("file.waiting")]
 
-    @pytest.mark.parametrize("code", [RefusalCode.DICOMDIR, RefusalCode.NOT_REGULAR])
-    async def test_one_that_is_nothing_to_us_is_left(self, bench, intake, code):
-        """A DICOMDIR or a pipe is pending no more, and lies there still."""
-        await intake._refused(bench.candidate("a"), Refusal(code, "why"))
+    async def test_one_that_is_nothing_to_us_is_left(self, bench, intake):
+        """A pipe is pending no more, and lies there still."""
+        await intake.files.refused(bench.candidate("a"), Refusal(RefusalCode.NOT_REGULAR, "why"))
         await intake.looker.look_fully()
         assert ({}, ["a"]) == (waiting(intake), os.listdir(bench.drop.path))
 
     async def test_one_the_machine_failed_on_is_tried_again(self, bench, intake):
         """A StorageError is no word on the file."""
-        await intake._refused(bench.candidate("a"), StorageError("a disk", number=errno.EIO))
+        await intake.files.refused(bench.candidate("a"), StorageError("a disk", number=errno.EIO))
         assert {b"a": "machine"} == waiting(intake)
 
     async def test_without_a_quarantine_it_waits(self, bench, intake):
         """A file for the quarantine stays in the drop while that store is missing."""
         os.remove(bench.parts.storage.marker("quarantine"))
-        await intake._refused(bench.candidate("a"), Refusal(RefusalCode.MISSING_UID, "why"))
+        await intake.files.refused(bench.candidate("a"), Refusal(RefusalCode.MISSING_UID, "why"))
         assert ({b"a": "machine"}, 0) == (waiting(intake), intake.tally.quarantined)
 
     async def test_with_one_it_goes_there(self, bench, intake):
         """It is counted, gone from the drop, and pending no more."""
-        await intake._refused(bench.candidate("a"), Refusal(RefusalCode.MISSING_UID, "why"))
+        await intake.files.refused(bench.candidate("a"), Refusal(RefusalCode.MISSING_UID, "why"))
         assert ({}, 1) == (waiting(intake), intake.tally.quarantined)
         assert [] == os.listdir(bench.drop.path)
 
@@ -116,22 +115,22 @@ class TestOutcomes:
         """A link would not do: read again, copying; where that fails too it waits as a fault."""
         incoming = bench.incoming("a")
         fault = StorageError("a link", number=errno.EXDEV)
-        intake._settle(Outcome(incoming, Result.COPY, error=fault))
-        assert ("", {b"a"}) == (waiting(intake)[b"a"], intake._copy)
-        intake._settle(Outcome(incoming, Result.COPY, error=fault))
+        intake.files.settle(Outcome(incoming, Result.COPY, error=fault))
+        assert ("", {b"a"}) == (waiting(intake)[b"a"], intake.files.copy)
+        intake.files.settle(Outcome(incoming, Result.COPY, error=fault))
         assert {b"a": "machine"} == waiting(intake)
 
     async def test_later_is_soon_and_failed_is_a_fault(self, bench, intake):
         """LATER says nothing; FAILED says why."""
         incoming = bench.incoming("a")
-        intake._settle(Outcome(incoming, Result.LATER))
+        intake.files.settle(Outcome(incoming, Result.LATER))
         assert [] == bench.events("file.waiting")
-        intake._settle(Outcome(incoming, Result.FAILED, error=StorageError("full", number=28)))
+        intake.files.settle(Outcome(incoming, Result.FAILED, error=StorageError("full", number=28)))
         assert ["full"] == [each["text"] for each in bench.events("file.waiting")]
 
     async def test_filed_and_duplicate_are_counted(self, bench, intake):
         """Both need nothing more."""
         incoming = bench.incoming("a")
-        intake._settle(Outcome(incoming, Result.DUPLICATE))
-        intake._settle(Outcome(incoming, Result.FILED))
+        intake.files.settle(Outcome(incoming, Result.DUPLICATE))
+        intake.files.settle(Outcome(incoming, Result.FILED))
         assert (1, 1, {}) == (intake.tally.filed, intake.tally.duplicates, waiting(intake))

@@ -8,7 +8,7 @@ from mortal import mode
 
 from watcher.core.errors import StorageError
 from watcher.core.life import Event
-from watcher.core.model import Status
+from watcher.core.session import Status
 from watcher.dicom import catalog, document
 from watcher.io import files
 from watcher.stages.parts import Stopped

@@ -8,9 +8,9 @@ import pytest
 
 from watcher.core.errors import StorageError
 from watcher.core.life import Event
-from watcher.core.model import Decision, Status
 from watcher.core.policy import Identify, Project, Projects
-from watcher.io import files, reader, tables
+from watcher.core.session import Decision, Status
+from watcher.io import files, journal, reader, tables
 from watcher.stages.decide import archive_now
 from watcher.stages.filing import Filer
 from watcher.stages.hands import settle_hands
@@ -201,7 +201,7 @@ class TestBindings:
         line["studies"] = ["1.2.3", "1.2.5"]
         other = {"from": None, "to": None, "study": "1.2.4", "subject": ""}
         for each in (json.dumps(line), json.dumps(other), '{"from": [nu'):
-            files.append_line(bench.parts.storage.decisions, each)
+            journal.append_line(bench.parts.storage.decisions, each)
         await started(bench)
         for study in ("1.2.3", "1.2.5"):
             session = bench.filed(1, project=None, study=study)

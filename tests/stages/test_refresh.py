@@ -11,7 +11,7 @@ from lxml import etree
 from makers import make_dicom
 
 from watcher.core.errors import RefusedError, UnknownSessionError
-from watcher.core.model import Session, Status
+from watcher.core.session import Session, Status
 from watcher.dicom import catalog, document
 from watcher.stages import history
 from watcher.stages.refresh import refresh

@@ -9,12 +9,13 @@ import pytest
 from mortal import mode
 
 from watcher.core.errors import RefusedError, StorageError, UnknownSessionError
-from watcher.core.model import Refusal, RefusalCode
+from watcher.core.file import Refusal, RefusalCode
 from watcher.io import files
 from watcher.io.lease import Leases
 from watcher.io.registry import SetAside
 from watcher.stages import requeue as acts
 from watcher.stages.quarantine import put_aside
+from watcher.stages.reindex import index
 
 MISSING = Refusal(RefusalCode.MISSING_UID, "It has no study.", "mend it", sop="1.2.9")
 TEXT = Refusal(RefusalCode.NOT_DICOM, "It is no DICOM file.")
@@ -244,7 +245,7 @@ class TestIndexing:
         lose(bench, entry)
         key = f"quarantine/{entry.id}"
         bench.parts.conditions.clear("quarantine.settled", key)
-        assert 1 == acts.index(bench.parts)
+        assert 1 == index(bench.parts)
         found = bench.parts.registry.entry(entry.id)
         assert entry == replace(found, set_aside=entry.set_aside)
         assert abs(entry.set_aside - found.set_aside) < 0.001
@@ -254,7 +255,7 @@ class TestIndexing:
         """A superseded entry is not opened again."""
         entry = aside(bench, "a")
         bench.parts.registry.close(entry.id)
-        assert 0 == acts.index(bench.parts)
+        assert 0 == index(bench.parts)
         assert not bench.parts.registry.entry(entry.id).open
 
     @pytest.mark.parametrize("reason", [None, b"{half", b"{}", b"[]", b'{"path_base64": "?"}'])
@@ -266,7 +267,7 @@ class TestIndexing:
         if reason is not None:
             files.swap(path, reason)
         lose(bench, entry)
-        assert 1 == acts.index(bench.parts)
+        assert 1 == index(bench.parts)
         found = bench.parts.registry.entry(entry.id)
         assert ("unknown", "mri", 1, True) == (found.code, found.drop, found.files, found.open)
 
@@ -275,6 +276,6 @@ class TestIndexing:
         entry = aside(bench, "a")
         folder = acts.folder_of(bench.parts, entry)
         files.remove(os.path.join(folder, "a"))
-        assert 1 == acts.index(bench.parts)
+        assert 1 == index(bench.parts)
         assert (["gone"], []) == (settled(bench), bench.tree("quarantine"))
         assert not bench.parts.registry.entry(entry.id).open

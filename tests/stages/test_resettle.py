@@ -3,7 +3,7 @@
 import pytest
 
 from watcher.core.errors import HeldError, RefusedError
-from watcher.core.model import Status
+from watcher.core.session import Status
 from watcher.io.lease import destination_key
 from watcher.stages.resettle import resettle
 

@@ -11,7 +11,7 @@ from still import standing_still
 from watcher.core import names
 from watcher.core.errors import ClashError, HeldError, RefusedError
 from watcher.core.life import Event
-from watcher.core.model import Status
+from watcher.core.session import Status
 from watcher.io import files, reader
 from watcher.io.lease import session_key
 from watcher.stages import adopt, decide, history

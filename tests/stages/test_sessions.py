@@ -7,7 +7,7 @@ from anyio import to_thread
 from mortal import mortal
 
 from watcher.core.life import Event
-from watcher.core.model import Status
+from watcher.core.session import Status
 from watcher.stages.hop import Hop
 from watcher.stages.sessions import Sessions
 
@@ -71,7 +71,7 @@ async def test_one_that_is_put_off_is_left_until_then(bench, stage):
     stage._put_off[session.id] = (bench.parts.clock.monotonic() + 100, 1.0)
     await stage.round(idle=True)
     assert Status.RECEIVING is status(bench, session)
-    assert stage._pause() <= 60
+    assert stage._pause(bench.parts.clock.monotonic()) <= 60
 
 
 async def test_a_stop_is_no_fault(bench, stage):

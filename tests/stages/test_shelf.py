@@ -8,9 +8,9 @@ import pytest
 from makers import make_dicom
 
 from watcher.core.errors import DocumentError
-from watcher.core.model import Status
+from watcher.core.session import Status
 from watcher.dicom import catalog, document
-from watcher.io import files
+from watcher.io import files, journal
 from watcher.stages import decide
 from watcher.stages.archive import archive
 from watcher.stages.refresh import refresh
@@ -422,7 +422,7 @@ class TestLostXml:
         for path in (target, os.path.join(bench.shelf(), "logs", "events.jsonl")):
             files.make_folder(os.path.dirname(path))
         os.link(os.path.join(bench.folder(session), one.place.path), target)
-        files.append_line(os.path.join(bench.shelf(), "logs", "events.jsonl"), "{}")
+        journal.append_line(os.path.join(bench.shelf(), "logs", "events.jsonl"), "{}")
         assert Status.ARCHIVED is archive(bench.parts, session.id).status
 
 

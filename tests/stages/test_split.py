@@ -9,7 +9,7 @@ from incoming import SC
 
 from watcher.core.errors import DocumentError, RefusedError, StorageError
 from watcher.core.life import Event
-from watcher.core.model import Status
+from watcher.core.session import Status
 from watcher.io import files, reader
 from watcher.stages import split as splitting
 from watcher.stages.hop import Hop

@@ -78,7 +78,7 @@ async def test_a_look_removes_what_could_not_be_removed(bench, anyio_backend):
     eyes = looker(bench)
     with mode(bench.drop.path, 0o555):
         (outcome,) = bench.file("a")
-        eyes.finish(b"a", outcome.remains)
+        eyes.met.finish(b"a", outcome.remains)
         await eyes.look_fully()
         assert ["a"] == os.listdir(bench.drop.path)
     await eyes.look_fully()

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from watcher.core.errors import AlreadyRunningError
-from watcher.core.model import Status
+from watcher.core.session import Status
 from watcher.io.files import print_of
 from watcher.io.reaching import GUARDS, OWNER
 from watcher.io.tenure import Owner, Tenure

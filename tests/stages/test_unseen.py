@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from watcher.core.errors import RefusedError
-from watcher.core.model import Status
+from watcher.core.session import Status
 from watcher.io.clock import Clock
 from watcher.stages import decide
 from watcher.stages.archive import archive

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from watcher.core.errors import DocumentError, MissingPlaceError, StorageError
-from watcher.core.model import Status
+from watcher.core.session import Status
 from watcher.dicom import schema
 from watcher.io import files
 from watcher.stages.archive import archive

@@ -10,7 +10,7 @@ import pytest
 from archives import Archive, flip
 
 from watcher.core.errors import MissingPlaceError, UnknownSessionError
-from watcher.core.model import Status
+from watcher.core.session import Status
 from watcher.core.soundness import still
 from watcher.io.digests import Digests
 from watcher.stages import promise as promises

@@ -8,8 +8,8 @@ import pytest
 from makers import MR
 
 from watcher.core.life import Event
-from watcher.core.model import Status
 from watcher.core.policy import Project
+from watcher.core.session import Status
 from watcher.dicom import document
 from watcher.io import files
 from watcher.stages import carrying, decide, leaving, planning, withdrawing

@@ -11,8 +11,8 @@ from watcher.commands import select
 from watcher.commands.output import print_json, print_table
 from watcher.commands.several import on_each
 from watcher.core.errors import ConfigurationError, HeldError, RefusedError
-from watcher.core.model import Session, Status
 from watcher.core.record import finding_values
+from watcher.core.session import Session, Status
 from watcher.stages.parts import Parts
 
 DONE: Final = 0

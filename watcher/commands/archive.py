@@ -11,7 +11,7 @@ from watcher.commands.acting import NOBODY, Choice, act_on, choose
 from watcher.commands.options import PLAIN, Common
 from watcher.core.errors import ConfigurationError
 from watcher.core.file_rules import OUTCOMES
-from watcher.core.model import Policy, Session, Severity, Status
+from watcher.core.session import Policy, Session, Severity, Status
 from watcher.io.lease import login
 from watcher.stages import decide
 from watcher.stages.parts import Parts

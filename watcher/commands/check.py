@@ -12,8 +12,8 @@ from watcher.commands.accepting import ACCEPT, remembered_mounts, take
 from watcher.commands.options import PLAIN, Common
 from watcher.commands.output import print_json, print_table
 from watcher.core.errors import MissingPlaceError, StorageError, WorkerError
-from watcher.core.policy import Drop
-from watcher.core.units import format_size
+from watcher.core.notation import format_size
+from watcher.core.policy import Drop, Stores
 from watcher.io import files
 from watcher.io.lookup import is_linkable
 from watcher.io.mounts import (
@@ -29,6 +29,7 @@ from watcher.io.mounts import (
 from watcher.io.stores import KINDS, Storage
 from watcher.io.workers import try_one
 from watcher.report.checked import HEAD, Line, document, exit_code, rows
+from watcher.report.manner import bounds, manner, more, units
 from watcher.settings import Settings
 
 WATCHES: Final = 65536  # inotify watches, one a directory; fewer are soon used up
@@ -76,12 +77,14 @@ def _storage(settings: Settings) -> Storage:
 
 def _lines(settings: Settings, storage: Storage) -> Iterator[Line]:
     yield Line("ok", "configuration", settings.source)
+    yield Line("ok", "limits", bounds(settings.limits))
     for name in settings.not_yet:
         text = "accepted, but this version does nothing with it"
         yield Line("warning", name, text, "take it out, or leave it for a later version")
     mounts = read_mounts()
     remembered = remembered_mounts(settings, storage)
     for drop in settings.drops:
+        yield from _manner(settings, drop, mounts)
         yield from _drop(settings, storage, drop, mounts, remembered.get(drop.name, ""))
     for kind in KINDS:
         yield from _store(settings, storage, kind, mounts)
@@ -107,8 +110,27 @@ def _drop(
     if fault is not None:
         yield fault
         return
-    faults = list(_drop_faults(settings, drop, mounts))
-    yield from faults or [Line("ok", of, drop.path)]
+    yield from _drop_faults(settings, drop, mounts)
+
+
+def _manner(settings: Settings, drop: Drop, mounts: tuple[Mount, ...]) -> Iterator[Line]:
+    """How it takes what lies there, and where to."""
+    of = f"drop {drop.name}"
+    yield Line("ok", of, f"{drop.path}: {manner(drop)}")
+    yield Line("ok", of, units(drop, drop.inactivity or settings.sessions.inactivity))
+    if said := more(drop):
+        yield Line("ok", of, said)
+    if drop.dest == "archive" and not _is_one_mount(settings.stores, mounts):
+        text = "prearchive and archive lie on two mounts: what it sends there is copied once more"
+        yield Line("warning", of, text, "set storage.prearchive beside storage.archive")
+
+
+def _is_one_mount(stores: Stores, mounts: tuple[Mount, ...]) -> bool:
+    """Whether a file of the prearchive can be linked into the archive; also before they are."""
+    points = {
+        mount_of(os.path.realpath(path), mounts).id for path in (stores.prearchive, stores.archive)
+    }
+    return len(points) == 1
 
 
 def _bare(of: str, point: str) -> Line:

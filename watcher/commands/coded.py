@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from watcher.core.coding import CODED, Coder
 from watcher.core.errors import UnknownSessionError
-from watcher.core.model import Finding, Status
+from watcher.core.session import Finding, Status
 from watcher.io.lookup import Lookup
 from watcher.io.sinks import load_key
 from watcher.report.matching import texts_of

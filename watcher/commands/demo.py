@@ -18,11 +18,13 @@ from typing import Any, Final
 from watcher.commands import samples
 from watcher.commands.options import PLAIN, Common
 from watcher.commands.output import console, print_json, print_table
+from watcher.core.archived import ArchivedScan
 from watcher.core.errors import ConfigurationError, StorageError, WatcherError
 from watcher.core.explain import find as explain
-from watcher.core.model import ArchivedScan, RefusalCode, Session, Status
+from watcher.core.file import RefusalCode
 from watcher.core.names import label
 from watcher.core.record import finding_values
+from watcher.core.session import Session, Status
 from watcher.dicom import catalog, document
 from watcher.io import files
 from watcher.io.registry import Shelf

@@ -2,7 +2,7 @@
 
 import os
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 from watcher.commands import coded
 from watcher.commands.options import PLAIN, Common
@@ -12,28 +12,27 @@ from watcher.core.coding import CODED
 from watcher.core.errors import ConfigurationError, MissingPlaceError, StorageError
 from watcher.core.explain import EXPLANATIONS
 from watcher.core.explain import find as find_word
-from watcher.core.find import choose, follow
-from watcher.core.model import (
-    Candidate,
-    Fingerprint,
-    Identity,
-    Refusal,
-    RefusalCode,
-    Session,
-    SessionKey,
-)
+from watcher.core.file import Candidate, Fingerprint, Refusal, RefusalCode
+from watcher.core.find import choose, fitting, follow
 from watcher.core.policy import Drop, Identify, Projects
 from watcher.core.route import identify
+from watcher.core.session import Identity, Session
+from watcher.core.unit import ARCHIVES
 from watcher.io import files
 from watcher.io.ignore import Ignore
 from watcher.io.lookup import Lookup
 from watcher.io.workers import examine_now
 from watcher.report import explained
 from watcher.report.text import printable
+from watcher.report.times import iso
 from watcher.settings import Settings
 from watcher.stages import reading
 from watcher.stages.parts import Parts
-from watcher.stages.reading import ARCHIVES
+
+_CONTENT: Final = {  # what a reader that takes an archive file for DICOM may say of its bytes
+    *(None, RefusalCode.NOT_DICOM, RefusalCode.TORN, RefusalCode.DICOMDIR),
+    *(RefusalCode.MISSING_UID, RefusalCode.BAD_UID, RefusalCode.UNREADABLE),
+}
 
 
 def explain(what: str = "", /, *, common: Common = PLAIN) -> int:
@@ -136,7 +135,7 @@ def _ground(path: str, settings: Settings | None, notes: tuple[str, ...]) -> Gro
 
 def _judged(path: str, ground: Ground, common: Common, settings: Settings | None) -> dict[str, Any]:
     document: dict[str, Any] = {"file": printable(path), "drop": ground.drop.name, "hint": ""}
-    notes = list(ground.notes)
+    notes = [*ground.notes, *explained.of_unit(ground.drop, os.fsencode(ground.path))]
     if settings is not None and (found := _stored(path, common)):
         return {**document, **found, "notes": notes}
     if _is_ignored(ground):
@@ -147,6 +146,7 @@ def _judged(path: str, ground: Ground, common: Common, settings: Settings | None
         return {**document, **_verdict(answer, ground, None), "notes": notes}
     try:
         with common.parts() as parts:  # a root becomes the daemon's user: it is his eyes that count
+            notes += _said(parts, ground)
             return {**document, **_verdict(_answer(ground), ground, parts), "notes": notes}
     except MissingPlaceError:
         notes.append("the daemon has never run here: no session is open yet")
@@ -185,14 +185,14 @@ def _verdict(
 ) -> dict[str, Any]:
     if isinstance(answer, StorageError):
         return {"verdict": "waits", "code": "machine", "text": str(answer)}
+    if _is_packed(answer, ground):
+        text = explained.packed(ground.drop, ground.path)
+        return {"verdict": "unit", "code": "", "text": text}
     if isinstance(answer, Refusal):
-        packed = answer.code is RefusalCode.NOT_DICOM and ground.path.lower().endswith(
-            tuple(each.decode() for each in ARCHIVES)
-        )
         return {
-            "verdict": explained.outcome(answer.code, archive_file=packed),
+            "verdict": explained.outcome(answer.code),
             "code": answer.code.value,
-            "text": "an archive file; this version unpacks none" if packed else answer.text,
+            "text": answer.text,
             "hint": answer.hint,
         }
     identity, taker = _placed(_identity(answer, ground), parts)
@@ -209,6 +209,29 @@ def _verdict(
             status=taker.status.value if taker else "",
         ),
     }
+
+
+def _is_packed(answer: reading.Whole | Refusal, ground: Ground) -> bool:
+    """Whether it is an archive file to its drop: by its name, whatever is in it.
+
+    Within a folder that is a unit a file of that name is only looked at if it is no DICOM.
+    """
+    if not os.fsencode(ground.path).lower().endswith(ARCHIVES):
+        return False
+    code = None if isinstance(answer, reading.Whole) else answer.code
+    if ground.drop.mode == "transactional" and "/" in ground.path:
+        return code is RefusalCode.NOT_DICOM
+    return code in _CONTENT
+
+
+def _said(parts: Parts, ground: Ground) -> list[str]:
+    """What the daemon has said of a file that is stuck: an archive file is not unpacked here."""
+    return [
+        f"stuck since {iso(each.raised)}: {each.fields.get('text', '')}"
+        for each in Lookup(parts.ledger).raised()
+        if each.event == "file.stuck"
+        and (ground.drop.name, ground.path) == (each.fields.get("drop"), each.fields.get("path"))
+    ]
 
 
 def _identity(whole: reading.Whole, ground: Ground) -> Identity:
@@ -233,10 +256,6 @@ def _placed(identity: Identity, parts: Parts | None) -> tuple[Identity, Session 
         }
         identity = replace(identity, key=key, subject=bound.subject, origins=origins)
     wide = bound is None and identity.origins.get("session") == "layout"
-    return identity, choose(_taking(parts, key, any_study=wide))
-
-
-def _taking(parts: Parts, key: SessionKey, *, any_study: bool) -> list[Session]:
-    """The sessions of this place; a layout names one whatever its study (spec 6)."""
+    name = identity.origins.get("timestamp", "")
     found = parts.ledger.labelled(key.project, key.label)
-    return [each for each in found if any_study or each.key == key]
+    return identity, choose(fitting(found, key.study, any_study=wide, timestamp=name))

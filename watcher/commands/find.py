@@ -9,7 +9,7 @@ from watcher.commands import coded
 from watcher.commands.options import PLAIN, Common
 from watcher.commands.output import print_json, print_table
 from watcher.core.errors import ConfigurationError, DocumentError
-from watcher.core.model import Session, Status
+from watcher.core.session import Session, Status
 from watcher.dicom import catalog
 from watcher.io.lookup import Filed, Lookup, catalogs, names_below
 from watcher.io.registry import SetAside, Shelf

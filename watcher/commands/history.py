@@ -11,7 +11,7 @@ from watcher.commands.options import PLAIN, Common
 from watcher.commands.output import print_json, print_table
 from watcher.commands.several import on_each
 from watcher.core.errors import ConfigurationError
-from watcher.core.model import UNASSIGNED, Session
+from watcher.core.session import UNASSIGNED, Session
 from watcher.io.lease import login
 from watcher.io.lookup import sizes_below
 from watcher.report import kept as report
@@ -84,6 +84,10 @@ def print_entry(document: dict[str, Any]) -> None:
     for line in report.lines(document):
         print(printable(line))
     print()
+    if document.get("reasons"):
+        rows = printable_rows(report.reason_rows(document["reasons"]))
+        print_table(report.REASONS, rows, nothing="")
+        print()
     rows = printable_rows(report.file_rows(document["paths"]))
     print_table(report.FILES, rows, nothing="no files")
 

@@ -7,7 +7,7 @@ from cyclopts import Parameter
 from watcher.commands.acting import FROM_NOWHERE, ChoiceFrom, act_on, choose
 from watcher.commands.options import PLAIN, Common
 from watcher.core.errors import ConfigurationError
-from watcher.core.model import Session
+from watcher.core.session import Session
 from watcher.io.lease import login
 from watcher.stages.parts import Parts
 from watcher.stages.resettle import resettle

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from watcher.core.units import format_size
+from watcher.core.notation import format_size
 
 T = TypeVar("T")
 

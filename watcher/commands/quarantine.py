@@ -68,6 +68,7 @@ def shown(entry: str, /, *, common: Common = PLAIN) -> int:
             "sop_instance": found.sop,
             "hint": found.hint,
             "folder": folder,
+            "reasons": acts.reasons(parts, found),
             "paths": sizes_below(folder, acts.paths(parts, found)),
         }
     if common.json:
@@ -87,7 +88,8 @@ def requeued(
 ) -> int:
     """Put files back into their drop, to be looked at as new: those named, and those selected.
 
-    Each gets its own name again where that is free, else one below `requeued-ID/`.
+    Each gets its own name again where that is free, else one below `requeued-ID/`. A unit that was
+    refused goes back whole and under its own name, or not at all.
 
     Example: watcher quarantine requeue --code missing-uid --reason "headers mended"
     """

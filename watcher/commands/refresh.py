@@ -49,7 +49,7 @@ def refresh(
 
             found, code = on_each(wanted, act, "/".join)
     _show(found, json=common.json)
-    return code or (OPEN if any(each.checked.flaws for each in found) else 0)
+    return code or (0 if all(each.checked.is_sound for each in found) else OPEN)
 
 
 def _check(sessions: tuple[str, ...], reason: str, *, accept: bool) -> None:

@@ -9,7 +9,7 @@ from watcher.commands.acting import NOBODY, Choice, act_on, choose
 from watcher.commands.options import PLAIN, Common
 from watcher.core import names
 from watcher.core.errors import ConfigurationError
-from watcher.core.model import Session
+from watcher.core.session import Session
 from watcher.io.lease import login
 from watcher.stages.parts import Parts
 from watcher.stages.resettle import resettle

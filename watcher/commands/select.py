@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from watcher.commands import coded
 from watcher.core import pick
 from watcher.core.errors import RefusedError, UnknownSessionError
-from watcher.core.model import UNASSIGNED, Session, Status
+from watcher.core.session import UNASSIGNED, Session, Status
 from watcher.io.registry import Shelf
 from watcher.stages.parts import Parts
 

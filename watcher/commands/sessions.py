@@ -7,7 +7,7 @@ from cyclopts import Parameter
 from watcher.commands import select
 from watcher.commands.options import PLAIN, Common
 from watcher.commands.output import print_json, print_table
-from watcher.core.model import UNASSIGNED, Session, Status
+from watcher.core.session import UNASSIGNED, Session, Status
 from watcher.io.registry import Shelf
 from watcher.report import listing
 from watcher.report.times import iso
@@ -81,4 +81,5 @@ def archived_record(shelf: Shelf, first: Session | None) -> dict[str, Any]:
         "opened": iso(first.opened) if first else None,
         "last_arrival": iso(shelf.changed),
         "findings": listing.codes(listing.happened(first.findings)) if first else [],
+        "place": "archive",
     }

@@ -9,9 +9,9 @@ from watcher.commands.output import print_json, print_table
 from watcher.commands.sessions import archived_record
 from watcher.commands.status import entry_values
 from watcher.core.errors import DocumentError, StorageError
-from watcher.core.model import Session, Status
 from watcher.core.record import finding_values
 from watcher.core.scans import arrange
+from watcher.core.session import Session, Status
 from watcher.io import files
 from watcher.io.lookup import Lookup
 from watcher.io.registry import Shelf
@@ -111,6 +111,7 @@ def _known(session: Session, sizes: listing.Sizes) -> dict[str, Any]:
         "origins": dict(session.origins),
         "drops": list(session.drops),
         "error": session.error,
+        "whole": session.whole,
         "findings": [finding_values(each) for each in listing.findings_of(session)],
         "decisions": [review.decision(each) for each in session.decisions],
     }

@@ -6,7 +6,7 @@ from cyclopts import Parameter
 
 from watcher.commands.acting import NOBODY, Choice, act_on, choose
 from watcher.commands.options import PLAIN, Common
-from watcher.core.model import Session
+from watcher.core.session import Session
 from watcher.io.lease import login
 from watcher.stages.parts import Parts
 from watcher.stages.resettle import split_up

@@ -1,6 +1,8 @@
 """`watcher status`."""
 
+import json
 import os
+from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
 from cyclopts import Parameter
@@ -8,8 +10,9 @@ from cyclopts import Parameter
 from watcher.commands.options import PLAIN, Common
 from watcher.commands.output import print_json, print_table
 from watcher.core.errors import MissingPlaceError, StorageError
-from watcher.core.model import Status
 from watcher.core.policy import Drop
+from watcher.core.session import Status
+from watcher.io import agenda
 from watcher.io.clock import Clock
 from watcher.io.lease import is_locked
 from watcher.io.lookup import Lookup, Raised
@@ -24,6 +27,8 @@ from watcher.stages.parts import Parts
 
 UNHEALTHY: Final = 12
 HEARTBEAT: Final = "heartbeat"  # where the ledger keeps the last one
+UNITS: Final = "units"  # and how many units there are
+DROP: Final = ("DROP", "PATH", "", "TAKES", "UNITS")
 CONDITION: Final = ("SINCE", "EVENT", "WHAT", "OF", "DO")
 ENTRY: Final = ("ENTRY", "DROP", "CODE", "FILES", "PATH", "WHY")
 
@@ -70,9 +75,10 @@ def _document(settings: Settings, parts: Parts) -> dict[str, Any]:
         "healthy": not unhealthy,
         "unhealthy": unhealthy,
         "heartbeat": iso(heartbeat) if heartbeat else None,
-        "drops": [_drop(each, keys) for each in settings.drops],
+        "drops": [_drop(each, keys, _units(parts, running=running)) for each in settings.drops],
         "stores": [_store(parts.storage, kind) for kind in KINDS],
         "sessions": _counts(parts),
+        "ahead": sum(each.place == "archive" for each in agenda.sendable(parts.ledger)),
         "conditions": [_condition(each) for each in raised],
         "quarantine": [entry_values(each) for each in parts.registry.aside()],
     }
@@ -90,18 +96,32 @@ def _unborn(settings: Settings, why: str) -> dict[str, Any]:
         "healthy": False,
         "unhealthy": f"{unhealthy}: {why}",
         "heartbeat": None,
-        "drops": [_drop(each, set()) for each in settings.drops],
+        "drops": [_drop(each, set(), {}) for each in settings.drops],
         "stores": [_store(storage, kind) for kind in KINDS],
         "sessions": {},
+        "ahead": 0,
         "conditions": [],
         "quarantine": [],
     }
 
 
-def _drop(drop: Drop, raised: set[str]) -> dict[str, Any]:
+def _units(parts: Parts, *, running: bool) -> Mapping[str, Any]:
+    """Of each drop the units that wait or land, as the daemon's last heartbeat says."""
+    said = parts.ledger.recall(UNITS) if running else None
+    return dict(json.loads(said)) if said else {}
+
+
+def _drop(drop: Drop, raised: set[str], units: Mapping[str, Any]) -> dict[str, Any]:
     """There: its directory is, and the daemon said nothing else (a mount that is not there)."""
     there = os.path.isdir(drop.path) and f"drop/{drop.name}" not in raised
-    return {"name": drop.name, "path": drop.path, "available": there}
+    return {
+        "name": drop.name,
+        "path": drop.path,
+        "available": there,
+        "import": drop.mode,
+        "dest": drop.dest,
+        **units.get(drop.name, {"units": None, "landing": False}),
+    }
 
 
 def _store(storage: Storage, kind: str) -> dict[str, Any]:
@@ -151,7 +171,7 @@ def _print(document: dict[str, Any]) -> None:
     for line in standing.lines(document):
         print(line)
     print()
-    print_table(("DROP", "PATH", ""), standing.drops(document), nothing="no drops")
+    print_table(DROP, standing.drops(document), nothing="no drops")
     print()
     print_table(("STORE", "PATH", "", "FREE"), standing.stores(document), nothing="no stores")
     print()

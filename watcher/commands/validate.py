@@ -9,8 +9,8 @@ from watcher.commands import select
 from watcher.commands.options import PLAIN, Common
 from watcher.commands.output import print_json
 from watcher.core.check import verdict
-from watcher.core.model import Status
 from watcher.core.record import finding_values
+from watcher.core.session import Status
 from watcher.report import review
 from watcher.report.text import printable
 from watcher.stages.parts import Parts

@@ -31,7 +31,7 @@ def verify(*sessions: str, common: Common = PLAIN) -> int:
         print_json([soundness.record(each) for each in found])
     else:
         _print(found)
-    return OPEN if any(each.flaws for each in found) else 0
+    return 0 if all(each.is_sound for each in found) else OPEN
 
 
 def _print(found: list[Checked]) -> None:

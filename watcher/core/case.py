@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
+from watcher.core.archived import Archived
 from watcher.core.complete import Gap
-from watcher.core.model import Archived, Finding, Instance, Scan, Session, Severity
 from watcher.core.plan import Merge
 from watcher.core.scans import studies
+from watcher.core.session import Finding, Instance, Scan, Session, Severity
 
 FEW: Final = 5  # files named in a finding
 
@@ -52,6 +53,14 @@ class Elsewhere:
 
 
 @dataclass(frozen=True, slots=True)
+class Awaited:
+    """Files that a DICOMDIR lists and that have not come; the first few, as paths in their drop."""
+
+    count: int = 0
+    files: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Seen:
     """What lies on disk and in the drops besides what the ledger tells. Paths are text.
 
@@ -61,6 +70,7 @@ class Seen:
     strays: Sequence[str] = ()
     unreadable: Mapping[str, Sequence[str]] = field(default_factory=dict)
     stuck: Sequence[str] = ()
+    awaited: Awaited = Awaited()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +128,9 @@ class Case:
         return self.command('archive --force --reason "..."')
 
 
-def counted(things: Sized, what: str) -> str:
+def counted(things: Sized | int, what: str) -> str:
     """How many: `1 file`, `3 files`."""
-    number = len(things)
+    number = things if isinstance(things, int) else len(things)
     return f"{number} {what}{'s'[: number != 1]}"
 
 

@@ -8,14 +8,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final, Literal
 
+from watcher.core.archived import Archived
 from watcher.core.case import CODES, Case, Elsewhere, Seen
 from watcher.core.complete import Gap
 from watcher.core.decisions import passed
 from watcher.core.file_rules import FILE_RULES
-from watcher.core.model import Archived, Finding, Scan, Session, Severity
 from watcher.core.plan import Merge
 from watcher.core.policy import Project
 from watcher.core.rules import RULES, merged_type
+from watcher.core.session import Finding, Scan, Session, Severity
 
 __all__ = [
     "ALLOWABLE",
@@ -93,10 +94,13 @@ def verdict(findings: Iterable[Finding]) -> Verdict:
     return "conflict" if Severity.CONFLICT in severities else "ok"
 
 
-def held(findings: Iterable[Finding]) -> frozenset[str] | None:
-    """The scans that findings hold, by incoming ID; None: the whole session is held."""
+def held(findings: Iterable[Finding], *, whole: bool = False) -> frozenset[str] | None:
+    """The scans that findings hold, by incoming ID; None: the whole session is held.
+
+    `whole`: a transactional unit fed it, so that what holds some of it holds all (spec 10).
+    """
     scopes = {finding.scope for finding in findings if finding.blocks}
-    if "session" in scopes:
+    if "session" in scopes or (whole and scopes):
         return None
     return frozenset(scope.removeprefix("scan ") for scope in scopes)
 

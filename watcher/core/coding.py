@@ -57,7 +57,7 @@ _NAMES: Final = "|".join(sorted(map(re.escape, NAMES), key=len, reverse=True))
 _ID: Final = r"\d{8}_\d{9}(?:_\d+)?"
 _ENTRY: Final = rf"{_ID}-(?:{_NAMES})"  # of the quarantine, set aside by archiving
 _KEY: Final = re.compile(  # what a condition is of: only a label, or a path's mark, tells something
-    rf"(?P<fixed>session/{_ID}|quarantine/(?:{_ENTRY}|(?:aside-)?[0-9a-f]{{12}})"
+    rf"(?P<fixed>session/{_ID}|quarantine/(?:{_ENTRY}|(?:aside-|unit-)?[0-9a-f]{{12}})"
     r"|(?:drop|mount|watch|unreadable|store|storage|low)/.+|readers)"
     r"|(?P<head>archive/[\w-]+/|(?:file|readonly)/.+/)(?P<tail>[^/]+?)(?P<xml>\.xml)?"
 )

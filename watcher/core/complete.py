@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
+from watcher.core.archived import ArchivedScan
 from watcher.core.images import NOTHING, Listed
 from watcher.core.lacking import Weighed, weigh
-from watcher.core.model import ArchivedScan, Scan
+from watcher.core.session import Scan
 
 PREFIX: Final = "Maybe incomplete: "
 """What our note of a scan begins with; any other note is a person's."""

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Collection
 
-from watcher.core.model import Instance, Policy, Session
 from watcher.core.policy import Project
+from watcher.core.session import Instance, Policy, Session
 
 
 def passed(session: Session, studies: Collection[str]) -> frozenset[str]:

@@ -8,7 +8,7 @@ those that are common to all.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Final, Literal, Protocol
+from typing import Final, Literal
 
 from watcher.core.errors import WatcherError
 from watcher.core.fields import FILE, FREE, LEFT, MERGED, PLACE, SESSION, SIZE
@@ -19,12 +19,6 @@ Who = Literal["", "admin", "sender", "data"]
 LEVELS: Final[Mapping[str, int]] = MappingProxyType(
     {"debug": 10, "info": 20, "warning": 30, "error": 40}
 )
-
-
-class Emit(Protocol):
-    """Says one event. What the stages are given in place of a logger."""
-
-    def __call__(self, event: str, /, **fields: object) -> None: ...  # noqa: D102  the class says it
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +174,7 @@ _RAISED = (
         "file.quarantined",
         "warning",  # info for files set aside because they are not DICOM
         "File put into quarantine",
-        "The file can't be filed; it was moved aside unchanged, with the reason beside it.",
+        "The file or unit can't be filed; it was moved aside unchanged, with the reasons.",
         {**FILE, "entry": "id", "count": "count"},
         who="data",
         todo="`watcher quarantine show ID`; mend and drop it again, `requeue` or `purge` it.",
@@ -227,6 +221,13 @@ _RAISED = (
         cleared_by=("drop.available",),
     ),
     Event(
+        "drop.unmatched",
+        "info",
+        "Path does not fit the layout",
+        "Files of this folder go where headers and rules say: the drop's `layout` names no place.",
+        {"path": "path", "layout": "text"},
+    ),
+    Event(
         "drop.degraded",
         "warning",
         "Drop is seen by polling only",
@@ -263,7 +264,7 @@ _OUTCOME = {"outcome": "text"}
 _CLEARED: Mapping[str, tuple[str, str, Mapping[str, str]]] = {
     "session.settled": ("Session settled", "Archived, merged, deleted or split.", _OUTCOME),
     "file.released": ("Stuck file released", "It has become whole and was filed, or is gone.", {}),
-    "quarantine.settled": ("Quarantine settled", "Requeued, purged, or since filed.", _OUTCOME),
+    "quarantine.settled": ("Quarantine settled", "Requeued, purged, or filed since.", _OUTCOME),
     "reader.available": ("Files can be read again", "Readers start again.", {}),
     "storage.available": ("Store is back", "It is there again, and takes what is written.", {}),
     "storage.recovered": ("Store has room again", "There is room, and work has resumed.", {}),

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal
 
-from watcher.core.model import Archived, Instance
+from watcher.core.archived import Archived
+from watcher.core.session import Instance
 
 Mark = Literal["same", "differs", "missing"]
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from watcher.core.events import EVENTS, Event
-from watcher.core.model import RefusalCode, Status
+from watcher.core.file import RefusalCode
+from watcher.core.session import Status
 
 Kind = Literal["event", "status", "finding", "refusal", "exit code"]
 
@@ -145,7 +146,10 @@ _FINDINGS: Final[dict[str, tuple[tuple[int, ...], str, str]]] = {
     ),
 }
 _AGAIN: Final = "Copy the file again, or remove it from the drop."
-# word: who, meaning, what to do (spec 5); archive-file is for dropped archives, a later version's
+_MEND: Final = (
+    "`watcher quarantine show ID` names the files. Have the sender send them again mended."
+)
+# word: who, meaning, what to do (spec 5)
 _REFUSALS: Final[dict[str, tuple[str, str, str]]] = {
     RefusalCode.EMPTY: ("sender", "The file is empty. It waits where it lies.", _AGAIN),
     RefusalCode.TORN: ("sender", "The file stops early. It waits where it lies.", _AGAIN),
@@ -154,16 +158,25 @@ _REFUSALS: Final[dict[str, tuple[str, str, str]]] = {
     RefusalCode.HOLLOW: ("", "It has holes, perhaps not filled yet: a longer wait.", _NOBODY),
     RefusalCode.CHANGED: ("", "The file changed while it was read; it is read again.", _NOBODY),
     RefusalCode.GONE: ("", "The file went away before it was read.", _NOBODY),
+    RefusalCode.UNIT: (
+        "sender",
+        "It waits for the rest of its unit; or it calls a unit complete that is not there.",
+        "Copy what is missing, or mend what else of the unit waits.",
+    ),
     RefusalCode.DENIED: ("admin", "The daemon may not read the file.", "Let it: chmod, chgrp."),
     RefusalCode.NOT_REGULAR: ("", "A link, pipe, socket or device: never taken.", _NOBODY),
     RefusalCode.DICOMDIR: ("", "A DICOMDIR is never filed and never a fault.", _NOBODY),
     RefusalCode.NOT_DICOM: ("", "Not DICOM: set aside in quarantine.", _SHOW),
-    RefusalCode.MISSING_UID: ("data", "One of the four UIDs is missing.", _SHOW),
-    RefusalCode.BAD_UID: ("data", "A UID has characters or a length DICOM forbids.", _SHOW),
-    RefusalCode.UNREADABLE: ("data", "The header can't be read.", _SHOW),
-    RefusalCode.CRASHED_READER: ("data", "A reader died or hung on it, alone too.", _SHOW),
+    RefusalCode.MISSING_UID: ("data", "One of the four UIDs is missing.", _MEND),
+    RefusalCode.BAD_UID: ("data", "A UID has characters or a length DICOM forbids.", _MEND),
+    RefusalCode.UNREADABLE: ("data", "The header can't be read.", _MEND),
+    RefusalCode.CRASHED_READER: ("data", "A reader died or hung on it, alone too.", _MEND),
     RefusalCode.OTHER_CLASS: ("data", "Its SOP UID is archived with another class.", _SHOW),
-    "archive-file": ("data", "An archive file is hostile, or holds unfit members.", _SHOW),
+    RefusalCode.ARCHIVE_FILE: (
+        "data",
+        "An archive file is damaged or hostile, or holds what may not be unpacked: refused whole.",
+        "`watcher quarantine show ID` lists why. Pack it anew, or drop its files as a folder.",
+    ),
 }
 
 # API (spec 4)
@@ -196,7 +209,7 @@ def _everything() -> Iterable[Explanation]:
         yield Explanation(str(word), "status", meaning, who, todo)
     yield from map(_finding, _FINDINGS)
     for word, (who, meaning, todo) in _REFUSALS.items():
-        yield Explanation(str(word), "refusal", meaning, who, todo, raised=word in set(RefusalCode))
+        yield Explanation(word, "refusal", meaning, who, todo)
     for word, meaning in _EXITS.items():
         yield Explanation(word, "exit code", meaning)
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Final, Literal
 
-from watcher.core.model import UNASSIGNED
 from watcher.core.policy import Project, Projects
+from watcher.core.session import UNASSIGNED
 
 # Timestamps of sessions and projects are folders side by side (xnat-facts 1).
 _TIMESTAMP: Final = re.compile(r"[0-9]{8}_[0-9]{6,9}")

@@ -12,7 +12,7 @@ from typing import Final
 from watcher.core.case import FEW, Case, counted
 from watcher.core.case import finding as new
 from watcher.core.match import Comparison
-from watcher.core.model import Finding, Policy, Severity
+from watcher.core.session import Finding, Policy, Severity
 
 UID_CONFLICT: Final = "UID conflict detected during archiving"
 TAGS: Final = 20  # attributes named in a finding

@@ -5,7 +5,8 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from watcher.core import life
-from watcher.core.model import Examined, Place, Session, SessionKey, Status
+from watcher.core.file import Examined
+from watcher.core.session import Place, Session, SessionKey, Status
 
 
 class Known(NamedTuple):
@@ -25,10 +26,29 @@ class Fate(StrEnum):
 
 
 def choose(sessions: Iterable[Session]) -> Session | None:
-    """Of the sessions with the key: the RECEIVING one, else the newest that takes files."""
+    """Of the sessions with the key: the RECEIVING one, else the newest that takes files.
+
+    An id tells no age: a layout's `{timestamp}` may be one.
+    """
     taking = [each for each in sessions if each.status in life.TAKES_FILES]
     receiving = [each for each in taking if each.status is Status.RECEIVING]
-    return max(receiving or taking, key=lambda each: each.id, default=None)
+    return max(receiving or taking, key=lambda each: (each.opened, each.id), default=None)
+
+
+def fitting(
+    sessions: Iterable[Session], study: str, *, any_study: bool, timestamp: str = ""
+) -> list[Session]:
+    """Of the sessions of a place, those a study's files fit; a layout names one for any study.
+
+    `timestamp`: what a layout calls the session besides, as XNAT's session URL does: its id, or
+    the name it was opened under. Other sessions are not meant then.
+    """
+    return [
+        each
+        for each in sessions
+        if (any_study or each.study == study)
+        and (not timestamp or timestamp in {each.id, each.origins.get("timestamp")})
+    ]
 
 
 def fate(examined: Examined, known: Sequence[Known]) -> Fate:

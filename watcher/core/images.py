@@ -7,7 +7,8 @@ from types import MappingProxyType
 from typing import Final, TypeAlias
 
 from watcher.core import sop
-from watcher.core.model import ArchivedResource, ArchivedScan, Entry, Instance, Scan
+from watcher.core.archived import ArchivedResource, ArchivedScan, Entry
+from watcher.core.session import Instance, Scan
 
 Listed: TypeAlias = Mapping[str, Sequence[int | None]]
 """The InstanceNumbers of all entries of a catalog, by its path (None: one says none)."""

@@ -24,9 +24,10 @@ from itertools import pairwise
 from typing import Final
 
 from watcher.core import sop
+from watcher.core.archived import ArchivedScan
 from watcher.core.images import NOTHING, Images, Listed, count
-from watcher.core.model import ArchivedScan, Instance, Scan
 from watcher.core.scans import instance_number
+from watcher.core.session import Instance, Scan
 
 _MOST: Final = 20  # ranges in one list
 # Those whose machine numbers the images of a series by itself, and leaves none out.

@@ -24,7 +24,7 @@ from types import MappingProxyType
 from typing import Final
 
 from watcher.core.errors import RefusedError
-from watcher.core.model import Session, Status
+from watcher.core.session import Session, Status
 
 
 class Event(StrEnum):
@@ -119,8 +119,11 @@ def idle(
     `looked`: by drop, when its last complete look began (None: not since the start); `available`:
     by drop, whether it is there; `holding`: whether a pending file lies in a directory the session
     took files from. Moments are seconds since the epoch, durations seconds. A drop that stands in
-    neither is no longer configured, and nothing is expected of it.
+    neither is no longer configured, and nothing is expected of it. A session in which a unit has
+    just landed is complete: no look at a drop can add to it.
     """
+    if said := _of_unit(session, now, holding=holding):
+        return said
     drops = [drop for drop in session.drops if drop in available]
     deadline = session.receiving_since + max_open
     for drop in drops:
@@ -134,6 +137,15 @@ def idle(
     if reason := _held(session, drops, looked, available, holding=holding):
         return Idle(False, reason, deadline)
     return Idle(True, "nothing came for inactivity", now)
+
+
+def _of_unit(session: Session, now: float, *, holding: bool) -> Idle | None:
+    """What is to be said of a session that a unit fed last; None: nothing else than of others."""
+    if session.landing:
+        return Idle(False, "a unit lands in it")
+    if session.whole and session.inactivity == 0.0 and not holding:
+        return Idle(True, "a unit has landed in it", now)
+    return None
 
 
 def _held(

@@ -2,8 +2,9 @@
 
 from datetime import UTC, datetime
 
-from watcher.core.model import Entry, Instance
+from watcher.core.archived import Entry
 from watcher.core.scans import instance_number
+from watcher.core.session import Instance
 
 
 def entry_of(instance: Instance, uri: str) -> Entry:

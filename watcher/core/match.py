@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Final, Literal
 
-from watcher.core.model import Archived, ArchivedResource, ArchivedScan, Entry, Instance, Scan
+from watcher.core.archived import Archived, ArchivedResource, ArchivedScan, Entry
+from watcher.core.session import Instance, Scan
 
 Label = Literal["DICOM", "secondary"]
 SAME: Final = 0  # the lowest is the counterpart preferred

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from watcher.core.archived import Entry
 from watcher.core.listing import entry_of
-from watcher.core.model import Entry, Instance
+from watcher.core.session import Instance
 from watcher.core.soundness import Item, by_path, size_of
 
 ADDED: Final = "files added"

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
 
-from watcher.core.model import Header
+from watcher.core.file import Header
 
 LABEL_LENGTH: Final = 64
 FOLDERS: Final = ("DICOM", "secondary")  # a scan's resources whose files are instances
@@ -124,6 +124,17 @@ def next_timestamp(text: str) -> str:
 def is_timestamp(text: str) -> bool:
     """Whether a name has the shape of a session id (XNAT's 18 characters, or its older 15)."""
     return _TIMESTAMP.fullmatch(text) is not None
+
+
+def is_moment(text: str) -> bool:
+    """Whether a name that somebody gave may be a session id: of its shape, and a true moment."""
+    if not is_timestamp(text):
+        return False
+    try:
+        datetime.strptime(text[:15], "%Y%m%d_%H%M%S").replace(tzinfo=UTC)
+    except ValueError:
+        return False
+    return True
 
 
 def is_label(text: str) -> bool:

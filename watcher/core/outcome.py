@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from watcher.core.archived import Entry
 from watcher.core.match import Comparison, Known
-from watcher.core.model import Entry, Instance, Policy, Scan
+from watcher.core.session import Instance, Policy, Scan
 
 UNKNOWN: Final = Comparison()
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 
 from watcher.core import match
+from watcher.core.archived import Archived
 from watcher.core.listing import entry_of
 from watcher.core.match import Comparison, Known, Label, Meeting, suspects, twins
-from watcher.core.model import Archived, Instance, Place, Policy, Scan, ScanResource
 from watcher.core.names import NAME_LENGTH, suffixed
 from watcher.core.outcome import (
     UNKNOWN,
@@ -24,6 +24,7 @@ from watcher.core.outcome import (
     OtherClass,
     Same,
 )
+from watcher.core.session import Instance, Place, Policy, Scan, ScanResource
 
 __all__ = [
     "Add",

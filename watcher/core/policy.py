@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
+
+DEEPEST: Final = 100  # sequences in one another; each takes four calls of Python's thousand
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,7 @@ class SessionRules:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds on archive files and on nesting."""
+    """Bounds on archive files (entries, bytes unpacked, ratio) and on sequences in one another."""
 
     entries: int = 100_000
     bytes: int = 50 * 2**30

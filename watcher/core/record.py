@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from watcher.core.model import Decision, Finding, Session, Severity, Status
+from watcher.core.session import Decision, Finding, Session, Severity, Status
 
 
 def finding_of(values: Mapping[str, Any]) -> Finding:
@@ -83,6 +83,10 @@ def session_values(row: Session) -> dict[str, Any]:
         "target": row.target,
         "error": row.error,
         "partly": row.partly,
+        "dest": row.dest,
+        "place": row.place,
+        "landing": row.landing,
+        "whole": row.whole,
         "findings": [finding_values(finding) for finding in row.findings],
         "decisions": [decision_values(decision) for decision in row.decisions],
     }

@@ -9,12 +9,14 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from watcher.core.model import Header, Identity, SessionKey
+from watcher.core.file import Header
 from watcher.core.names import label
 from watcher.core.policy import Drop, Identify, Projects, Rule, Template
+from watcher.core.session import Identity, SessionKey
 
 COMMENTS: Final = ("PatientComments", "StudyComments", "AdditionalPatientHistory")
 PLACEHOLDERS: Final = frozenset({"{project}", "{subject}", "{session}", "{timestamp}"})
+NO_MATCH: Final = "no match"  # what origins say of a layout that a path does not fit
 RULE_LENGTH: Final = 64  # XNAT cuts what a rule without replacement finds
 
 _RULE: Final = re.compile(
@@ -35,7 +37,7 @@ def identify(
     """Where a file belongs. `path` is relative to the drop. Never fails: each chain has an end."""
     named = _named_by_layout(drop.layout, path)
     places = named or {}
-    origins: dict[str, str] = {"layout": "no match"} if named is None else {}
+    origins: dict[str, str] = {"layout": NO_MATCH} if named is None else {}
     if "timestamp" in places:
         origins["timestamp"] = places["timestamp"]
     project, origins["project"] = _project(header, drop, places, identify, projects)

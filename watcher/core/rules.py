@@ -11,10 +11,11 @@ from dataclasses import replace
 from typing import Final
 
 from watcher.core import complete, evidence
+from watcher.core.archived import Archived
 from watcher.core.case import FEW, Case, counted
 from watcher.core.case import finding as new
-from watcher.core.model import Archived, Finding, Scan, Severity
 from watcher.core.scans import session_type
+from watcher.core.session import Finding, Scan, Severity
 
 
 def merged_type(scans: Sequence[Scan], archived: Archived) -> str:
@@ -171,6 +172,11 @@ def _incomplete(case: Case) -> Iterator[Finding]:
         yield replace(
             finding, incoming={"files": list(stuck)[:FEW]}, evidence={"count": len(stuck)}
         )
+    if (awaited := case.seen.awaited).count:
+        text = f"{counted(awaited.count, 'file')} that a DICOMDIR lists did not come"
+        finding = new("incomplete", Severity.WARN, text)
+        evidence = {"count": awaited.count}
+        yield replace(finding, incoming={"files": list(awaited.files)}, evidence=evidence)
 
 
 def _maybe_incomplete(case: Case) -> Iterator[Finding]:

@@ -7,7 +7,8 @@ from itertools import count
 from typing import Final, Literal
 
 from watcher.core import names, sop
-from watcher.core.model import ArchivedScan, Instance, Scan, ScanResource
+from watcher.core.archived import ArchivedScan
+from watcher.core.session import Instance, Scan, ScanResource
 
 _CODE: Final = re.compile(
     r"[A-Z][A-Z0-9]{0,15}"

@@ -14,11 +14,12 @@ import math
 from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
-from enum import Enum, IntEnum, auto
-from itertools import islice
+from enum import IntEnum
 
 from watcher.core.alarms import Alarms
-from watcher.core.model import Fingerprint, Refusal, RefusalCode
+from watcher.core.file import Fingerprint, Refusal, RefusalCode
+from watcher.core.line import Line
+from watcher.core.turns import State, Told
 
 LONG = 12  # times the full quiet: a minute on a local disk, three on a network
 
@@ -43,17 +44,10 @@ class Waiting:
     stuck: bool
 
 
-class _State(Enum):
-    WAITING = auto()
-    RIPE = auto()
-    TAKEN = auto()
-    HELD = auto()
-
-
 @dataclass(slots=True)
 class _File:
     shown: Waiting
-    state: _State
+    state: State
     changed: float  # first seen, or its last change: its stuck time counts from here
     quiet_from: float  # the quiet time counts from here
     looked: float  # the last look
@@ -71,17 +65,26 @@ class Settler:
     span that twelve times.
     """
 
-    def __init__(self, *, quick: float, quiet: float, looks: int, stuck_after: float) -> None:
+    def __init__(
+        self,
+        *,
+        quick: float,
+        quiet: float,
+        looks: int,
+        stuck_after: float,
+        told: Told | None = None,
+    ) -> None:
         self._step = quick / max(1, looks - 1)
         self._quiet = quiet
         self._looks = max(2, looks)
         self._stuck_after = stuck_after
         self._files: dict[bytes, _File] = {}
-        self._ripe: dict[bytes, float] = {}  # since when, earliest first
+        self._ripe = Line()
         self._next_looks = Alarms()
         self._stuck_times = Alarms()
         self._folders: Counter[bytes] = Counter()
         self._released: list[bytes] = []
+        self._told = told
 
     def __len__(self) -> int:
         return len(self._files)
@@ -91,12 +94,12 @@ class Settler:
         file = self._files.get(path)
         if file is None:
             self._folders[_folder(path)] += 1
-            self._begin(Waiting(path, seen, now, "", "", stuck=False), _State.WAITING, now)
+            self._begin(Waiting(path, seen, now, "", "", stuck=False), State.WAITING, now)
         elif file.shown.print != seen:
             self._change(file, seen, now)
         else:
             file.looked = now
-            if file.state is _State.WAITING:
+            if file.state is State.WAITING:
                 self._agree(file, now)
 
     def gone(self, path: bytes) -> bool:
@@ -107,9 +110,15 @@ class Settler:
         self._ripe.pop(path, None)
         self._next_looks.drop(path)
         self._stuck_times.drop(path)
+        self._tell(path, file.state, None, changed=True)
         if not file.shown.stuck:
             self._folders[_folder(path)] -= 1
         return file.shown.stuck
+
+    def vanished(self, path: bytes) -> bool:
+        """A look found no file there: `gone`, unless it is in hand."""
+        file = self._files.get(path)
+        return file is not None and file.state is not State.TAKEN and self.gone(path)
 
     def keep_only(self, paths: Collection[bytes], *, began: float = math.inf) -> list[bytes]:
         """After a full look: forget what it did not meet; gives those said to be stuck.
@@ -120,7 +129,7 @@ class Settler:
         lost = [
             path
             for path, file in self._files.items()
-            if path not in met and file.state is not _State.TAKEN and file.looked < began
+            if path not in met and file.state is not State.TAKEN and file.looked < began
         ]
         return [path for path in lost if self.gone(path)]
 
@@ -132,12 +141,14 @@ class Settler:
         return paths
 
     def ripe(self, now: float, limit: int | None = None) -> list[tuple[bytes, Fingerprint, Quiet]]:
-        """The files to take, oldest first, at most `limit`, and how quiet each has been."""
-        files = (self._files[path] for path, since in self._ripe.items() if since <= now)
-        return [
-            (file.shown.path, file.shown.print, self._how_quiet(file))
-            for file in islice(files, limit)
-        ]
+        """The files to take, in turns of their folders (core.line), and how quiet each has been."""
+        files = (self._files[path] for path, since in self._ripe.items(limit) if since <= now)
+        return [(file.shown.path, file.shown.print, self._how_quiet(file)) for file in files]
+
+    def pending(self, path: bytes) -> tuple[Waiting, Quiet] | None:
+        """A pending file, and how quiet it has been."""
+        file = self._files.get(path)
+        return (file.shown, self._how_quiet(file)) if file else None
 
     def _how_quiet(self, file: _File) -> Quiet:
         if file.looked >= file.quiet_from + LONG * self._quiet:
@@ -146,9 +157,9 @@ class Settler:
 
     def take(self, path: bytes) -> bool:
         """It is in hand, until `gone`, `hold`, `busy`, `unproven` or `retry`. False: not ripe."""
-        if self._ripe.pop(path, None) is None:
+        if not self._ripe.take(path):
             return False
-        self._files[path].state = _State.TAKEN
+        self._turn(self._files[path], State.TAKEN)
         return True
 
     def unproven(self, path: bytes, seen: Fingerprint, refusal: Refusal) -> None:
@@ -176,7 +187,7 @@ class Settler:
         """It was examined and can't be taken as it is: it waits until its fingerprint changes."""
         if file := self._files.get(path):
             file.shown = replace(file.shown, print=seen, reason=reason, text=text)
-            file.state = _State.HELD
+            self._turn(file, State.HELD)
             self._ripe.pop(path, None)
             self._next_looks.drop(path)
             self._watch(file)
@@ -190,10 +201,10 @@ class Settler:
             file.not_before = now + after
             self._wait(file)
 
-    def next_due(self) -> float | None:
-        """When `to_look`, `ripe` or `stuck` gives something next; the past while files are ripe."""
-        ripe = next(iter(self._ripe.values()), None)
-        times = (ripe, self._next_looks.next(), self._stuck_times.next())
+    def next_due(self, *, ripe: bool = True) -> float | None:
+        """When `to_look` or `stuck` gives something next; the past while files are `ripe`."""
+        first = next(iter(self._ripe.values()), None) if ripe else None
+        times = (first, self._next_looks.next(), self._stuck_times.next())
         return min((at for at in times if at is not None), default=None)
 
     def stuck(self, now: float) -> list[Waiting]:
@@ -221,9 +232,11 @@ class Settler:
         self._folders = +self._folders  # without those that hold none any more
         return set(self._folders)
 
-    def _begin(self, shown: Waiting, state: _State, now: float) -> None:
+    def _begin(self, shown: Waiting, state: State, now: float) -> None:
+        before = self._files.get(shown.path)
         self._files[shown.path] = file = _File(shown, state, now, now, now, now, now)
-        if state is _State.WAITING:
+        self._tell(shown.path, before.state if before else None, state, changed=True)
+        if state is State.WAITING:
             self._wait(file)
 
     def _change(self, file: _File, seen: Fingerprint, now: float) -> None:
@@ -232,8 +245,8 @@ class Settler:
             self._released.append(file.shown.path)
             self._folders[_folder(file.shown.path)] += 1
         shown = replace(file.shown, print=seen, reason="", text="", stuck=False)
-        taken = file.state is _State.TAKEN
-        self._begin(shown, _State.TAKEN if taken else _State.WAITING, now)
+        taken = file.state is State.TAKEN
+        self._begin(shown, State.TAKEN if taken else State.WAITING, now)
 
     def _agree(self, file: _File, now: float) -> None:
         if now >= file.counted + self._step:
@@ -252,17 +265,30 @@ class Settler:
 
     def _ready(self, file: _File, now: float) -> None:
         path = file.shown.path
-        file.state = _State.RIPE
+        self._turn(file, State.RIPE)
         self._ripe[path] = now
         self._next_looks.drop(path)
         self._stuck_times.drop(path)
 
     def _wait(self, file: _File) -> None:
         path = file.shown.path
-        file.state = _State.WAITING
+        self._turn(file, State.WAITING)
         self._ripe.pop(path, None)
         self._next_looks.set(path, self._ripe_from(file))
         self._watch(file)
+
+    def _turn(self, file: _File, state: State) -> None:
+        self._tell(file.shown.path, file.state, state)
+        file.state = state
+
+    def _tell(
+        self, path: bytes, before: State | None, after: State | None, *, changed: bool = False
+    ) -> None:
+        if self._told is not None:
+            if changed:
+                self._told.changes(path)
+            if before is not after:
+                self._told.turns(path, before, after)
 
     def _watch(self, file: _File) -> None:
         if not file.shown.stuck:

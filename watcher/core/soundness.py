@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from watcher.core.model import Entry, Fingerprint
+from watcher.core.archived import Entry
+from watcher.core.file import Fingerprint
 
 Code = Literal[
     "missing",  # listed, not there
@@ -17,8 +18,9 @@ Code = Literal[
     "twice-listed",  # one file, or one SOP instance, in two entries of a catalog
     "schema",  # a document that XNAT's schemas refuse
     "count",  # counts or sizes that disagree with what is counted
+    "pending",  # a file of a session that still receives, ahead of the catalogs
 ]
-Verdict = Literal["ok", "damaged", "untidy"]
+Verdict = Literal["ok", "pending", "damaged", "untidy"]
 DAMAGE: Final[frozenset[Code]] = frozenset({"missing", "changed", "torn", "unreadable"})
 
 
@@ -56,10 +58,15 @@ class Checked:
         return tuple(flaw for flaw in self.flaws if flaw.code in DAMAGE)
 
     @property
+    def is_sound(self) -> bool:
+        """Whether nothing is wrong: what is only pending will be listed."""
+        return all(flaw.code == "pending" for flaw in self.flaws)
+
+    @property
     def verdict(self) -> Verdict:
         """`damaged` where bytes were lost, `untidy` where only documents are wrong."""
-        if not self.flaws:
-            return "ok"
+        if self.is_sound:
+            return "pending" if self.flaws else "ok"
         return "damaged" if self.damage else "untidy"
 
 

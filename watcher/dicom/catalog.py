@@ -9,9 +9,9 @@ from typing import Final
 
 from lxml import etree
 
+from watcher.core.archived import Entry
 from watcher.core.errors import DocumentError
 from watcher.core.listing import entry_of
-from watcher.core.model import Entry
 from watcher.core.uris import decoded
 from watcher.dicom.entry import ENTRY, FIELD, META, SIZE, read_entry, stated, whole, write_entry
 from watcher.dicom.excerpt import Excerpt, excerpt

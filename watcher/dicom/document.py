@@ -7,10 +7,11 @@ from typing import Final
 from lxml import etree
 
 from watcher.core import sop
+from watcher.core.archived import Archived, ArchivedResource, ArchivedScan
 from watcher.core.complete import PREFIX
 from watcher.core.errors import DocumentError
-from watcher.core.model import Archived, ArchivedResource, ArchivedScan, Scan, Session
 from watcher.core.scans import scan_order
+from watcher.core.session import Scan, Session
 from watcher.dicom import scan as scans_
 from watcher.dicom.entry import counted
 from watcher.dicom.markup import XNAT, XSI_TYPE, Element, clean, local, parse, put, serialise

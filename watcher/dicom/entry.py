@@ -6,7 +6,7 @@ from typing import Final
 
 from lxml import etree
 
-from watcher.core.model import Entry
+from watcher.core.archived import Entry
 from watcher.dicom.markup import CATALOG, XSI_TYPE, Element, add, clean
 
 SIZE: Final = "SIZE"  # bytes; XNAT's own name

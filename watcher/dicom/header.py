@@ -17,7 +17,7 @@ from typing import Final
 from pydicom.charset import convert_encodings, decode_bytes
 from pydicom.datadict import dictionary_VR
 
-from watcher.core.model import Header, Refusal, RefusalCode
+from watcher.core.file import Header, Refusal, RefusalCode
 from watcher.core.tags import KEYWORDS
 from watcher.dicom.structure import Raw, Walk
 

@@ -6,7 +6,7 @@ from typing import Final
 from lxml import etree
 
 from watcher.core import names
-from watcher.core.model import Instance, Scan, ScanResource
+from watcher.core.session import Instance, Scan, ScanResource
 from watcher.dicom import values
 from watcher.dicom.markup import LONGEST, NAMESPACES, XNAT, XSI_TYPE, Element, add, clean
 from watcher.dicom.parameters import parameters

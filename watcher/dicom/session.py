@@ -6,8 +6,8 @@ from typing import Final
 
 from lxml import etree
 
-from watcher.core.model import Scan, Session
 from watcher.core.scans import modality_of, session_type, study_of
+from watcher.core.session import Scan, Session
 from watcher.dicom import values
 from watcher.dicom.markup import NAMESPACES, XNAT, Element, add, clean, put
 from watcher.dicom.scan import field_strength, scan_element, scanner

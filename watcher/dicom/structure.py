@@ -27,7 +27,7 @@ from watcher.dicom.stream import (
     keys,
 )
 
-__all__ = ["Buffer", "Fetch", "Raw", "Walk", "looks_dicom", "preface", "walk"]
+__all__ = ["Buffer", "Fetch", "Raw", "Walk", "encodings", "looks_dicom", "preface", "walk"]
 
 SYNTAX: Final = 0x00020010
 _MEDIA_CLASS: Final = 0x00020002
@@ -174,7 +174,7 @@ def _inflated(data: Buffer | Fetch, start: int, size: int, limit: int) -> bytear
     return whole
 
 
-def _encodings(syntax: str, head: bytes) -> list[Encoding]:
+def encodings(syntax: str, head: bytes) -> list[Encoding]:
     """How the data set says it is encoded, then how it looks: both exist (stack-facts 4.2)."""
     declared = IMPLICIT if syntax in _IMPLICIT else BIG if syntax == _BIG else EXPLICIT
     if not is_vr(head[4:6]):
@@ -187,7 +187,7 @@ def _encodings(syntax: str, head: bytes) -> list[Encoding]:
 def _data_set(stream: Stream, at: int, wanted: frozenset[int], found: Walk) -> Walk:
     """Walk the data set in its declared encoding, else in the one its first bytes show."""
     failed: Walk | None = None
-    for encoding in _encodings(found.transfer_syntax, stream.fetch(at, 6)):
+    for encoding in encodings(found.transfer_syntax, stream.fetch(at, 6)):
         stream.reset(found.raw)
         torn = ""
         try:

@@ -8,7 +8,7 @@ from datetime import time as Time  # noqa: N812
 from decimal import Decimal
 from typing import Final
 
-from watcher.core.model import Instance
+from watcher.core.session import Instance
 from watcher.core.tags import TAGS
 
 _DATE: Final = re.compile(r"([0-9]{4})([.-]?)([0-9]{2})\2([0-9]{2})")  # DA, with ACR-NEMA's dots

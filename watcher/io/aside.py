@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Final
 
-from watcher.core.model import Fingerprint
+from watcher.core.file import Fingerprint
 from watcher.io.halves import NAME_LENGTH
 from watcher.io.opening import FILE, NotTakenError, lease
 
@@ -49,8 +49,20 @@ def remove(folder: int, name: bytes, expected: Fingerprint) -> bool:
 
 def give_back(folder: int, aside: bytes) -> None:
     """Give what a crash left aside its name again, or one beside it. OSError passes."""
-    _, _, name = aside.partition(b".")[2].partition(b".")
-    _return(folder, aside, name)
+    _return(folder, aside, name_of(aside))
+
+
+def name_of(aside: bytes) -> bytes:
+    """The name of what lies aside."""
+    return aside.partition(b".")[2].partition(b".")[2]
+
+
+def finish(folder: int, aside: bytes, expected: Fingerprint) -> bool:
+    """Remove what a crash left aside on its way out, if it is that still. OSError passes."""
+    if not _is_that(folder, aside, expected):
+        return False
+    os.unlink(aside, dir_fd=folder)
+    return True
 
 
 def _is_that(folder: int, name: bytes, expected: Fingerprint) -> bool:
@@ -71,14 +83,14 @@ def _is_that(folder: int, name: bytes, expected: Fingerprint) -> bool:
 def _return(folder: int, aside: bytes, name: bytes) -> None:
     for free in _names(name):
         try:
-            _rename(folder, aside, free)
+            rename_free(folder, aside, free)
         except FileExistsError:
             continue
         return
 
 
-def _rename(folder: int, old: bytes, new: bytes) -> None:
-    """Rename within a folder; FileExistsError where the name is taken.
+def rename_free(folder: int, old: bytes, new: bytes) -> None:
+    """Rename within a folder; FileExistsError where the name is taken. OSError passes.
 
     On file systems that know no RENAME_NOREPLACE, as NFS, somebody may take it in between. A link
     would not do: where nothing can be removed it would leave another name at every try.

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from watcher.core.errors import StorageError, storage_error
-from watcher.core.model import Fingerprint
+from watcher.core.file import Fingerprint
 from watcher.dicom.structure import looks_dicom
 from watcher.io import files
 

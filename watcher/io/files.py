@@ -31,8 +31,6 @@ from watcher.io.reaching import (
 )
 
 __all__ = [
-    "append_line",
-    "append_once",
     "clear_half",
     "digest",
     "guard",
@@ -222,41 +220,6 @@ def swap(path: str, data: bytes) -> None:
     except OSError as error:
         raise storage_error(error, "writing a document", path) from error
     sync(os.path.dirname(path))
-
-
-def append_line(path: str, line: str) -> None:
-    """One line at the end of a file, durable; a torn last line is closed first."""
-    make_folder(os.path.dirname(path))
-    check_store(path)
-    try:
-        fd = os.open(
-            path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666
-        )
-        try:
-            size = os.fstat(fd).st_size
-            torn = size > 0 and os.pread(fd, 1, size - 1) != b"\n"
-            _write(fd, (b"\n" if torn else b"") + line.encode() + b"\n")
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-    except OSError as error:
-        raise storage_error(error, "appending to a record", path) from error
-    if size == 0:
-        sync(os.path.dirname(path))
-
-
-def append_once(path: str, line: str) -> bool:
-    """The same, unless the very line is there already; whether it was written."""
-    if line.encode() in (read_if_there(path) or b"").splitlines():
-        return False
-    append_line(path, line)
-    return True
-
-
-def _write(fd: int, data: bytes) -> None:
-    """All of it: a write may be short, as where the disk is filling up."""
-    while data:
-        data = data[os.write(fd, data) :]
 
 
 def remove(path: str) -> bool:

@@ -11,7 +11,7 @@ import os
 from typing import Final
 
 from watcher.core.errors import storage_error
-from watcher.core.model import Fingerprint
+from watcher.core.file import Fingerprint
 from watcher.io.reaching import print_of
 
 NAME_LENGTH: Final = 255  # bytes; NAME_MAX of Linux

@@ -14,22 +14,28 @@ from typing import Any, Final
 from sqlalchemy import (
     Connection,
     Engine,
-    and_,
-    bindparam,
     delete,
     func,
     insert,
-    or_,
     select,
     update,
 )
 
 from watcher.core import life
-from watcher.core.errors import LedgerError, UnknownSessionError, WatcherError
-from watcher.core.model import Instance, Place, Session, Status
+from watcher.core.errors import LedgerError, WatcherError
+from watcher.core.session import Instance, Place, Session, Status
 from watcher.io import database, tables
 from watcher.io.home import Home
 from watcher.io.intact import Opened
+from watcher.io.rows import (
+    NAMED,
+    add_instances,
+    has_in_hand,
+    named,
+    put,
+    session_in,
+    unknown,
+)
 
 NAME: Final = "ledger.sqlite"
 PREARCHIVED: Final = tuple(s for s in Status if s not in {Status.ARCHIVED, Status.DELETED})
@@ -140,44 +146,6 @@ class Ledger:
             rows = tx.execute(query.order_by(tables.session.c.id)).mappings()
             return [tables.session_row(row) for row in rows]
 
-    def archivable(self) -> list[Session]:
-        """Sessions that are READY, or in CONFLICT with scans that can go in; oldest first."""
-        row = tables.session.c
-        part = func.json_extract(row.rest, "$.partly") == 1
-        query = select(tables.session).where(
-            or_(row.status == Status.READY, and_(row.status == Status.CONFLICT, part))
-        )
-        with self.read() as tx:
-            return [
-                tables.session_row(each) for each in tx.execute(query.order_by(row.id)).mappings()
-            ]
-
-    def resting(self, now: float | None, max_open: float) -> list[Session]:
-        """RECEIVING sessions whose time is up (None: all of them), oldest first."""
-        row = tables.session.c
-        query = select(tables.session).where(row.status == Status.RECEIVING).order_by(row.id)
-        if now is not None:
-            quiet = row.last_arrival + row.inactivity <= now
-            query = query.where(or_(quiet, row.receiving_since + max_open <= now))
-        with self.read() as tx:
-            return [tables.session_row(each) for each in tx.execute(query).mappings()]
-
-    def clamp(self, now: float) -> None:
-        """Moments that lie ahead, because the clock was set back, are now."""
-        row = tables.session.c
-        with self.write() as tx:
-            for moment in (row.last_arrival, row.receiving_since):
-                tx.execute(update(tables.session).where(moment > now), {moment.name: now})
-
-    def next_rest(self, now: float) -> float | None:
-        """When the next RECEIVING session comes to rest after now, if none arrives."""
-        row = tables.session.c
-        at = row.last_arrival + row.inactivity
-        query = select(func.min(at)).where(row.status == Status.RECEIVING, at > now)
-        with self.read() as tx:
-            found: float | None = tx.execute(query).scalar()
-            return found
-
     def labelled(self, project: str | None, label: str) -> list[Session]:
         """The sessions in the prearchive with this project and label, oldest first."""
         row = tables.session.c
@@ -211,7 +179,7 @@ class Ledger:
         with self.read() as tx:
             found = tx.execute(query).first()
         if found is None:
-            raise _unknown(wanted)
+            raise unknown(wanted)
         return found[0], found[1], found[2]
 
     def add(self, new: Session, instances: Sequence[Instance] = ()) -> None:
@@ -239,15 +207,16 @@ class Ledger:
         """A session after an event of its life, with these fields changed.
 
         None, and nothing changed, where `generation` is given and files have come since, or where
-        files are in hand and the session would leave RECEIVING. RefusedError for a move that is
-        not in the table.
+        files are in hand, or a unit lands, and the session would leave RECEIVING. RefusedError for
+        a move that is not in the table.
         """
         with self.write() as tx:
             old = session_in(tx, wanted)
             if generation is not None and old.generation != generation:
                 return None
             status = life.move(old.status, event_)
-            if old.status is Status.RECEIVING and status is not old.status and _in_hand(tx, wanted):
+            leaves = old.status is Status.RECEIVING and status is not old.status
+            if leaves and (old.landing or has_in_hand(tx, wanted)):
                 return None
             new = replace(old, status=status, revision=old.revision + 1, **changes)
             put(tx, new)
@@ -307,49 +276,3 @@ class Ledger:
             with self.write() as tx:
                 gone = [named(owner, place) for place in places]
                 tx.execute(delete(tables.instance).where(*NAMED), gone)
-
-
-# the condition that names one file of a session, to be met by what `named` gives
-NAMED: Final = tuple(
-    tables.instance.c[name] == bindparam(f"of_{name}")
-    for name in ("session", "scan", "folder", "name")
-)
-
-
-def named(owner: str, place: Place) -> dict[str, str]:
-    """Which file of a session NAMED means."""
-    where = {"of_scan": place.scan, "of_folder": place.folder, "of_name": place.name}
-    return {"of_session": owner, **where}
-
-
-def add_instances(tx: Connection, owner: str, instances: Sequence[Instance]) -> None:
-    """Rows of filed files."""
-    rows = [tables.instance_columns(owner, each, in_hand=False) for each in instances]
-    if rows:
-        tx.execute(insert(tables.instance), rows)
-
-
-def session_in(tx: Connection, wanted: str) -> Session:
-    """The session with this id, inside a transaction."""
-    row = tx.execute(select(tables.session).where(tables.session.c.id == wanted)).mappings().first()
-    if row is None:
-        raise _unknown(wanted)
-    return tables.session_row(row)
-
-
-def _unknown(wanted: str) -> UnknownSessionError:
-    return UnknownSessionError(f"no session {wanted}", hint="watcher sessions")
-
-
-def put(tx: Connection, changed: Session) -> None:
-    """Write a session's row."""
-    tx.execute(
-        update(tables.session).where(tables.session.c.id == changed.id),
-        tables.session_columns(changed),
-    )
-
-
-def _in_hand(tx: Connection, owner: str) -> bool:
-    row = tables.instance.c
-    query = select(row.name).where(row.session == owner, row.in_hand.is_(True)).limit(1)
-    return tx.execute(query).first() is not None

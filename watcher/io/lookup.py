@@ -9,7 +9,7 @@ from typing import Any, Final
 from sqlalchemy import select
 
 from watcher.core.find import Bound
-from watcher.core.model import SessionKey
+from watcher.core.session import SessionKey
 from watcher.io import files, tables
 from watcher.io.ledger import Ledger
 

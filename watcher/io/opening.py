@@ -13,10 +13,19 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Final
 
-from watcher.core.model import Refusal, RefusalCode
+from watcher.core.file import Fingerprint, Refusal, RefusalCode
 from watcher.io.remote import is_remote
 
-__all__ = ["NotTakenError", "lease", "open_regular", "read_at"]
+__all__ = [
+    "FailedError",
+    "NotTakenError",
+    "doing",
+    "lease",
+    "open_regular",
+    "read_at",
+    "unchanged",
+    "write_all",
+]
 
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _BELOW: Final = _FOLDER | os.O_NOFOLLOW
@@ -28,6 +37,7 @@ _DENIED: Final = Refusal(
     RefusalCode.DENIED, "It may not be read.", "Let the daemon's user read the file and its folder."
 )
 _IRREGULAR: Final = Refusal(RefusalCode.NOT_REGULAR, "It is a link or a device, not a file.")
+_CHANGED: Final = Refusal(RefusalCode.CHANGED, "It changed while it was read.")
 _ERRNOS: Final = {
     errno.ENOENT: _GONE,
     errno.ENOTDIR: _GONE,
@@ -45,6 +55,23 @@ class NotTakenError(Exception):
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(refusal.text)
         self.refusal = refusal
+
+
+class FailedError(Exception):
+    """The machine said no; it may say yes later."""
+
+    def __init__(self, number: int, doing: str, place: str) -> None:
+        super().__init__(doing)
+        self.number, self.doing, self.place = number, doing, place
+
+
+@contextmanager
+def doing(what: str, place: str) -> Iterator[None]:
+    """Turns an OSError of the block into a FailedError that tells what was done, and where."""
+    try:
+        yield
+    except OSError as error:
+        raise FailedError(error.errno or errno.EIO, what, place) from error
 
 
 def read_at(file: int, at: int, count: int) -> bytes:
@@ -127,3 +154,18 @@ def _asked(file: int) -> int:
     except OSError as error:
         return error.errno or errno.EIO
     return 0
+
+
+def unchanged(file: int, before: os.stat_result, policy: str) -> Fingerprint:
+    """The file's print now, if nobody wrote meanwhile; else NotTakenError (changed, busy)."""
+    lease(file, policy)
+    after = Fingerprint.of(os.fstat(file))
+    if not after.same_content(Fingerprint.of(before)):
+        raise NotTakenError(_CHANGED)
+    return after
+
+
+def write_all(out: int, block: memoryview) -> None:
+    """All of a block: a write may be short."""
+    while block:
+        block = block[os.write(out, block) :]

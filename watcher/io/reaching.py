@@ -16,7 +16,7 @@ from io import BufferedReader
 from typing import Final
 
 from watcher.core.errors import DocumentError, OutsideError, StorageError, storage_error
-from watcher.core.model import Fingerprint
+from watcher.core.file import Fingerprint
 from watcher.io.opening import FILE
 
 MARKER: Final = ".watcher-store"

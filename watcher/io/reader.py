@@ -10,11 +10,12 @@ A request: `root` (absolute), `path` (below it), `incoming` (folder for copies, 
 taken with holes in it), `filed` (whether it lies in a store already). Paths are text as
 `os.fsdecode` makes it. A reply: `refusal text hint sop`, or `errno doing place`, or
 `print digest values temp unread`.
+One with `into` is to unpack an archive file: see `unpacking`.
 A request with `pair`, the paths of two files of ours, is one to compare them: see `comparing`.
+One with `list`, `root` and `path` of a DICOMDIR, is one to read what it lists: see `listing`.
 """
 
 import argparse
-import errno
 import hashlib
 import json
 import os
@@ -25,13 +26,24 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from typing import Any, Final
 
-from watcher.core.model import Fingerprint, Header, Refusal, RefusalCode
+from watcher.core.file import Header, Refusal, RefusalCode
 from watcher.core.tags import TAGS
 from watcher.dicom.header import header_of, judge
 from watcher.dicom.structure import Buffer, Fetch, Walk, looks_dicom, walk
 from watcher.io.comparing import reply_to
 from watcher.io.holes import is_hollow
-from watcher.io.opening import NotTakenError, lease, open_regular, read_at
+from watcher.io.listing import reply_to as listed
+from watcher.io.opening import (
+    FailedError,
+    NotTakenError,
+    doing,
+    lease,
+    open_regular,
+    read_at,
+    unchanged,
+    write_all,
+)
+from watcher.io.unpacking import unpacked
 
 __all__ = ["examine", "main"]
 
@@ -47,35 +59,19 @@ Request = Mapping[str, Any]
 Reply = dict[str, Any]
 
 
-class _FailedError(Exception):
-    """The machine said no; it may say yes later."""
-
-    def __init__(self, number: int, doing: str, place: str) -> None:
-        super().__init__(doing)
-        self.number, self.doing, self.place = number, doing, place
-
-
-@contextmanager
-def _doing(what: str, place: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise _FailedError(error.errno or errno.EIO, what, place) from error
-
-
 def _reading(request: Request) -> AbstractContextManager[None]:
-    return _doing("reading a file of a drop", request["root"])
+    return doing("reading a file of a drop", request["root"])
 
 
 def _making(request: Request) -> AbstractContextManager[None]:
-    return _doing("making a copy in the store", request.get("incoming") or "")
+    return doing("making a copy in the store", request.get("incoming") or "")
 
 
 def examine(request: Request) -> Reply:
     """The reply to one request, whatever the file is or holds."""
     try:
         with _reading(request), open_regular(*_where(request)) as file:
-            return _examined(file, request)
+            return unpacked(file, request) if "into" in request else _examined(file, request)
     except NotTakenError as error:
         refusal = error.refusal
         return {
@@ -84,7 +80,7 @@ def examine(request: Request) -> Reply:
             "hint": refusal.hint,
             "sop": refusal.sop,
         }
-    except _FailedError as error:
+    except FailedError as error:
         return {"errno": error.number, "doing": error.doing, "place": error.place}
 
 
@@ -104,7 +100,7 @@ def _examined(file: int, request: Request) -> Reply:
         raise NotTakenError(_HOLLOW)
     with _copy(before, request) as (out, temp):
         digest = _pass_on(data, size, request, out)
-        after = _unchanged(file, before, request)
+        after = unchanged(file, before, request.get("lease", "try"))
     return {
         "print": [after.device, after.inode, after.size, after.mtime_ns, after.ctime_ns],
         "digest": digest,
@@ -138,7 +134,7 @@ def _header(
     walked, header, unread = _parsed(data, before.st_size, request)
     refusal = judge(walked, header, filed=request.get("filed", False))
     if refusal is not None:
-        _unchanged(file, before, request)  # else it was judged by halves
+        unchanged(file, before, request.get("lease", "try"))  # else it was judged by halves
         raise NotTakenError(refusal)
     return header, unread
 
@@ -155,15 +151,6 @@ def _parsed(
             raise
         text = f"It can't be read: {type(error).__name__}."  # the message may show values
         raise NotTakenError(Refusal(RefusalCode.UNREADABLE, text)) from error
-
-
-def _unchanged(file: int, before: os.stat_result, request: Request) -> Fingerprint:
-    """The file's print now, if nobody wrote meanwhile."""
-    lease(file, request.get("lease", "try"))
-    after = Fingerprint.of(os.fstat(file))
-    if not after.same_content(Fingerprint.of(before)):
-        raise NotTakenError(_CHANGED)
-    return after
 
 
 def _may_link(before: os.stat_result, incoming: str, request: Request) -> bool:
@@ -217,16 +204,10 @@ def _pass_on(data: Buffer | Fetch, size: int, request: Request, out: int | None)
         digest.update(block)
         done += len(block)
         if out is not None:
-            _write(out, memoryview(block))
+            write_all(out, memoryview(block))
     if done != size:
         raise NotTakenError(_CHANGED)
     return digest.hexdigest()
-
-
-def _write(out: int, block: memoryview) -> None:
-    """All of a block: a write may be short."""
-    while block:
-        block = block[os.write(out, block) :]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -241,11 +222,13 @@ def main(arguments: list[str] | None = None) -> int:
     with _replies() as replies:
         for line in sys.stdin.buffer:
             answer = [_answer(request) for request in json.loads(line)]
-            _write(replies, memoryview(json.dumps(answer).encode() + b"\n"))
+            write_all(replies, memoryview(json.dumps(answer).encode() + b"\n"))
     return 0
 
 
 def _answer(request: Request) -> Reply:
+    if "list" in request:
+        return listed(request["list"])
     return reply_to(request["pair"]) if "pair" in request else examine(request)
 
 

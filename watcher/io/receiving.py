@@ -6,27 +6,24 @@ a duplicate of them. What was linked stays in hand until its source is gone (`se
 whoever has the source may change it.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import dropwhile, islice
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, delete, func, insert, select, update
 
 from watcher.core import names
+from watcher.core.file import Candidate, Fingerprint
 from watcher.core.find import Bound
-from watcher.core.model import (
-    Candidate,
-    Fingerprint,
-    Instance,
-    Place,
-    Session,
-    SessionKey,
-    Status,
-)
+from watcher.core.session import Instance, Place, Session, SessionKey, Status
 from watcher.io import tables
-from watcher.io.ledger import NAMED, Ledger, named
-from watcher.io.reserve import Desks, Hand, Incoming, Reserved, unique
+from watcher.io.desk import Hand, Incoming, Reserved
+from watcher.io.ledger import Ledger
+from watcher.io.reserve import Desks, unique
+from watcher.io.rows import NAMED, named, put
+
+PAGE: Final = 2000  # sources read or forgotten at once, of as many as there may be
 
 
 class Receiving:
@@ -96,6 +93,33 @@ class Receiving:
                 empty += _forget_if_empty(tx, owner)
         return empty
 
+    def landing(self) -> set[str]:
+        """The units that land in sessions, or did when a run was cut off."""
+        query = select(tables.LANDING).where(tables.LANDING != "")
+        with self.ledger.read() as tx:
+            return {unit for units in tx.execute(query).scalars() for unit in units.split()}
+
+    def fed_by(self, unit: str) -> list[str]:
+        """The sessions in which a unit lands."""
+        row = tables.session.c
+        query = select(row.id).where(func.instr(tables.LANDING, unit) > 0).order_by(row.id)
+        with self.ledger.read() as tx:
+            return list(tx.execute(query).scalars())
+
+    def landed(self, unit: str, now: float) -> None:
+        """A unit has landed: its sessions are complete, and go their way. One commit.
+
+        Where another unit still lands in one of them, that waits for it.
+        """
+        its = select(tables.session).where(func.instr(tables.LANDING, unit) > 0)
+        with self.ledger.write() as tx:
+            for row in tx.execute(its).mappings().all():
+                old = tables.session_row(row)
+                left = " ".join(each for each in old.landing.split() if each != unit)
+                new = replace(old, landing=left, whole=True, last_arrival=now)
+                rest = old.inactivity if left else 0.0
+                put(tx, replace(new, inactivity=rest, revision=old.revision + 1))
+
     def reserved(self) -> dict[str, list[Instance]]:
         """What a crash left in hand, by session."""
         row = tables.instance.c
@@ -115,25 +139,25 @@ class Receiving:
 
     def taken(self, drop: str) -> dict[bytes, Fingerprint]:
         """Sources of a drop whose content is filed and that still lie there, by path."""
-        row = tables.taken.c
-        with self.ledger.read() as tx:
-            found = tx.execute(select(tables.taken).where(row.drop == drop))
-            return {
-                each.path: Fingerprint(
-                    int(each.device),
-                    int(each.inode),
-                    each.size,
-                    int(each.mtime_ns),
-                    int(each.ctime_ns),
-                )
-                for each in found
-            }
+        return dict(each for page in self.pages_of_taken(drop) for each in page)
+
+    def pages_of_taken(self, drop: str) -> Iterator[list[tuple[bytes, Fingerprint]]]:
+        """The same, a page at a time, in order of path; each page is a look of its own."""
+        row, last = tables.taken.c, b""
+        query = select(tables.taken).where(row.drop == drop, row.path > bindparam("last"))
+        query = query.order_by(row.path).limit(PAGE)
+        while True:
+            with self.ledger.read() as tx:
+                found = tx.execute(query, {"last": last}).mappings().all()
+            if not found:
+                return
+            last = found[-1]["path"]
+            yield [(each["path"], _print_of(each)) for each in found]
 
     def forget_taken(self, drop: str, paths: Sequence[bytes]) -> None:
-        """Sources that are gone from a drop."""
-        if not paths:
-            return
-        self.settle(drop, (), paths)
+        """Sources that are gone from a drop; a commit for each page of them."""
+        for at in range(0, len(paths), PAGE):
+            self.settle(drop, (), paths[at : at + PAGE])
 
     def bind(self, key: SessionKey, to: Bound) -> None:
         """A person's decision on a study: files of this key go there from now on."""
@@ -184,6 +208,11 @@ def _taken(candidate: Candidate, found: Fingerprint) -> dict[str, object]:
         "mtime_ns": str(found.mtime_ns),
         "ctime_ns": str(found.ctime_ns),
     }
+
+
+def _print_of(row: RowMapping) -> Fingerprint:
+    device, inode, size = int(row["device"]), int(row["inode"]), row["size"]
+    return Fingerprint(device, inode, size, int(row["mtime_ns"]), int(row["ctime_ns"]))
 
 
 def _unreserve(tx: Connection, failed: Reserved | Hand) -> bool:

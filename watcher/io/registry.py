@@ -111,6 +111,14 @@ class Registry:
             found = tx.execute(query).mappings().first()
             return SetAside(**found) if found else None
 
+    def open_of(self, drop: str, path: bytes) -> list[SetAside]:
+        """The open entries of what lay under this path in a drop."""
+        row = tables.quarantine.c
+        query = select(tables.quarantine).order_by(row.id)
+        query = query.where(row.open.is_(True), row.drop == drop, row.path == path)
+        with self._ledger.read() as tx:
+            return [SetAside(**each) for each in tx.execute(query).mappings()]
+
     def close(self, wanted: str) -> None:
         """Close an entry of the quarantine: requeued, purged, or gone."""
         row = tables.quarantine.c

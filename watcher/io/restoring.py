@@ -6,9 +6,10 @@ from dataclasses import replace
 from sqlalchemy import Connection, delete, insert, select
 
 from watcher.core import life
-from watcher.core.model import Instance, Session, Status
+from watcher.core.session import Instance, Session, Status
 from watcher.io import tables
-from watcher.io.ledger import Ledger, add_instances, put, session_in
+from watcher.io.ledger import Ledger
+from watcher.io.rows import add_instances, put, session_in
 
 
 def join(ledger: Ledger, session: Session, instances: Sequence[Instance]) -> Session:

@@ -6,12 +6,13 @@ looks at the drop sees all of it or nothing.
 
 import errno
 import os
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 from watcher.core.errors import ClashError, storage_error
-from watcher.io import files, sources
+from watcher.io import aside, files, sources
 from watcher.io.opening import NotTakenError, open_regular
 from watcher.io.reaching import digest_of
 
@@ -50,6 +51,90 @@ def give_back(source: str, root: str, path: bytes) -> None:
         finally:
             files.remove(temp)
         files.sync(os.path.join(here, "."))
+
+
+def give_folder_back(source: str, root: str, path: bytes, temp: bytes) -> None:
+    """Copy a folder of ours, whole and durable, to `path` in the drop `root`.
+
+    All of it lies below `temp`, an ignored name beside it, before it is named in one step. Nothing
+    is used of what an earlier try left there; empty folders under the name itself are nobody's.
+    ClashError, StorageError as of `give_back`.
+    """
+    *folders, name = path.split(b"/")
+    with _folder(root, folders) as above:
+        here = f"/proc/self/fd/{above}"
+        _remove_hollow(above, name)
+        if os.path.lexists(os.path.join(here, os.fsdecode(name))):
+            raise ClashError("the name is taken")  # before all of it is copied
+        _clear(here, above, temp)
+        try:
+            _copy_below(source, here, temp)
+            aside.rename_free(above, temp, name)
+        except FileExistsError as error:
+            raise ClashError("the name is taken") from error
+        except OSError as error:
+            raise storage_error(error, "giving a folder back") from error
+        finally:
+            _clear(here, above, temp)
+        files.sync(os.path.join(here, "."))
+
+
+def has_all(source: str, root: str, path: bytes) -> bool:
+    """Whether a file or folder of ours lies at `path` in the drop `root`, with all its bytes."""
+    inside = list(files.walk(source)) if os.path.isdir(source) else [""]
+    return all(
+        _digest(root, os.path.join(path, os.fsencode(each)) if each else path)
+        == files.digest(os.path.join(source, each) if each else source)
+        for each in inside
+    )
+
+
+def _copy_below(source: str, root: str, temp: bytes) -> None:
+    made: dict[str, None] = {}
+    for path in files.walk(source):
+        *folders, name = path.split("/")
+        store, own = os.path.split(os.path.join(source, path))
+        with (
+            _folder(root, [temp, *map(os.fsencode, folders)]) as folder,
+            sources.parent_of_drop(store, os.fsencode(own)) as (fd, base),
+        ):
+            target = f"/proc/self/fd/{folder}/{name}"
+            sources.copy_from(fd, base, target, durable=False)
+        made |= dict.fromkeys(_chain(os.path.join(root, os.fsdecode(temp)), folders, name))
+    for failed in files.sync_all(made).values():
+        raise failed
+
+
+def _remove_hollow(above: int, name: bytes) -> None:
+    """Remove a folder that holds nothing but empty folders, as what left a drop leaves it.
+
+    What can't be removed has its name still: that is found by whoever wants it.
+    """
+    with suppress(OSError):
+        if any(found for _, _, found, _ in os.fwalk(name, dir_fd=above)):
+            return
+        for _, folders, _, here in os.fwalk(name, topdown=False, dir_fd=above):
+            for each in folders:
+                os.rmdir(each, dir_fd=here)
+        os.rmdir(name, dir_fd=above)
+
+
+def _chain(top: str, folders: list[str], name: str) -> Iterator[str]:
+    """A file below a folder, and every folder on the way to it."""
+    yield top
+    for part in (*folders, name):
+        top = os.path.join(top, part)
+        yield top
+
+
+def _clear(here: str, above: int, temp: bytes) -> None:
+    """Remove a folder of ours in a drop with all that is in it; no link is followed."""
+    if not os.path.lexists(os.path.join(here, os.fsdecode(temp))):
+        return
+    try:
+        shutil.rmtree(temp, dir_fd=above)
+    except OSError as error:
+        raise storage_error(error, "removing a folder in a drop") from error
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from typing import Final
 
 from sqlalchemy import Connection, delete, insert, select
 
-from watcher.core.events import Emit
+from watcher.core.emit import Emit
 from watcher.io import tables
 from watcher.io.ledger import Ledger
 

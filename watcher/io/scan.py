@@ -1,4 +1,4 @@
-"""A look at a drop: what lies there, by descriptor of directory, following no link.
+"""A look at a drop: all that lies there, or in and below some of its directories.
 
 A look decides what is there; events only say where to look (stack facts 1.4, R1). Measured:
 100 000 files with their fingerprints take well under a second on a warm local disk.
@@ -6,48 +6,40 @@ A look decides what is there; events only say where to look (stack facts 1.4, R1
 
 import errno
 import os
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from stat import S_IFBLK, S_IFCHR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK
-from typing import Final, Literal
+from typing import Final, Protocol
 
-from watcher.core.errors import MissingPlaceError, storage_error
-from watcher.core.model import Fingerprint
+from watcher.core.file import Fingerprint
 from watcher.io.aside import LEAVING
+from watcher.io.descent import FOLDER, VANISHED, Seen, descended, opened, parts_of
 from watcher.io.ignore import SIGN, Ignore
-
-__all__ = ["Ignore", "Kind", "Look", "Seen", "look", "prune", "stat"]
-
-Kind = Literal["file", "link", "fifo", "socket", "device"]
 
 DEPTH = 100
 """Directories below one another. Each level holds a descriptor; 1024 is the usual limit of all."""
 
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
-_KINDS: Final[dict[int, Kind]] = {
-    S_IFREG: "file",
-    S_IFLNK: "link",
-    S_IFIFO: "fifo",
-    S_IFSOCK: "socket",
-    S_IFBLK: "device",
-    S_IFCHR: "device",
-}
-# Between listing and opening, anything may vanish or become something else: a race is normal.
-_VANISHED = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
-_MISSING = _VANISHED | {errno.ENOTCONN, errno.ESTALE, errno.ENODEV, errno.EHOSTDOWN}
-_STAYS = _VANISHED | {
-    *(errno.ENOTEMPTY, errno.EEXIST, errno.EBUSY, errno.EACCES, errno.EPERM, errno.EROFS),
-}
+
+class Known(Protocol):
+    """The files that need nothing more: left out of what a look gives, in the thread that looks."""
+
+    def skips(self, path: bytes) -> bool:
+        """Whether its name alone will do: it is not even looked at."""
+
+    def has(self, path: bytes, found: Fingerprint) -> bool:
+        """Whether this very file needs nothing more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """Something that is no directory. `path` is relative to the drop."""
+class _Nothing:
+    """Every file is new."""
 
-    path: bytes
-    print: Fingerprint
-    kind: Kind
+    def skips(self, path: bytes) -> bool:  # noqa: ARG002  as Known has it
+        return False
+
+    def has(self, path: bytes, found: Fingerprint) -> bool:  # noqa: ARG002  as Known has it
+        return False
+
+
+NOTHING: Final = _Nothing()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +52,9 @@ class Look:
     failed: list[tuple[bytes, int]] = field(default_factory=list)  # directory, errno
     signs: list[bytes] = field(default_factory=list)  # the `.complete` files
     aside: list[bytes] = field(default_factory=list)  # what a crash kept from being removed
+    minded: list[Seen] = field(
+        default_factory=list
+    )  # other ignored files, where they are asked for
 
     @property
     def complete(self) -> bool:
@@ -73,66 +68,25 @@ def look(
     ignore: Ignore,
     below: Collection[bytes] | None = None,
     beat: Callable[[], None] = lambda: None,
+    known: Known = NOTHING,
+    mind: bool = False,
 ) -> Look:
-    """All that lies in `root`, or in and below the directories `below` it.
+    """All that lies in `root`, or in and below the directories `below` it, but for `known` files.
 
     Mounts inside are entered, links are not. What vanishes meanwhile is left out. A directory
     that can't be read stands in `failed`, the rest goes on. MissingPlaceError where root is not
     there or is no directory, StorageError where it can't be opened. `beat` is called for each
-    directory and name that was met.
+    directory and name that was met. `mind`: files with ignored names stand in `minded`.
     """
     starts = _outermost((b"",) if below is None else below)
-    with _opened(root) as top:
+    with opened(root) as top:
         status = os.fstat(top)
-        walk = _Walk(ignore, beat)
+        walk = _Walk(ignore, beat, known, mind=mind)
         for parts in starts:
             walk.start(top, parts)
         identity = (status.st_dev, status.st_ino)
     failed = list(walk.failed.items())
-    return Look(identity, walk.found, walk.folders, failed, walk.signs, walk.aside)
-
-
-def stat(root: str, paths: Sequence[bytes]) -> list[Seen | int | None]:
-    """What lies at each of `paths`: None, it is gone; a number, the errno that hid it.
-
-    No link is followed in any part of a path. A directory or a place behind a link is no file of
-    the drop: gone. Raises as `look` does.
-    """
-    answers: list[Seen | int | None] = [None] * len(paths)
-    together: dict[tuple[bytes, ...], list[int]] = {}
-    for index, path in enumerate(paths):
-        together.setdefault(_parts(path)[:-1], []).append(index)
-    with _opened(root) as top:
-        for parts, indexes in together.items():
-            try:
-                with _descended(top, parts) as folder:
-                    for index in indexes:
-                        answers[index] = _stat(folder, paths[index])
-            except OSError as error:
-                for index in indexes:
-                    answers[index] = _hidden(error)
-    return answers
-
-
-def prune(root: str, folders: Sequence[bytes]) -> list[bytes]:
-    """Remove those `folders` that are empty, children before parents; gives those removed.
-
-    Never the root. One that is not empty, busy, or may not be removed stays. StorageError for
-    other faults; raises as `look` does.
-    """
-    removed = []
-    with _opened(root) as top:
-        for path in sorted(set(folders) - {b""}, key=lambda path: -path.count(b"/")):
-            *parts, name = _parts(path)
-            try:
-                with _descended(top, parts) as parent:
-                    os.rmdir(name, dir_fd=parent)
-            except OSError as error:
-                if error.errno not in _STAYS:
-                    raise storage_error(error, "removing an empty directory") from error
-            else:
-                removed.append(path)
-    return removed
+    return Look(identity, walk.found, walk.folders, failed, walk.signs, walk.aside, walk.minded)
 
 
 @dataclass(slots=True)
@@ -147,9 +101,14 @@ class _Frame:
 class _Walk:
     """One look in progress: depth first, by loop; descriptors are bounded by DEPTH."""
 
-    def __init__(self, ignore: Ignore, beat: Callable[[], None]) -> None:
+    def __init__(
+        self, ignore: Ignore, beat: Callable[[], None], known: Known, *, mind: bool
+    ) -> None:
         self.ignore = ignore
         self.beat = beat
+        self.known = known
+        self.mind = mind
+        self.minded: list[Seen] = []
         self.found: list[Seen] = []
         self.folders: list[bytes] = []
         self.signs: list[bytes] = []
@@ -163,7 +122,7 @@ class _Walk:
             return
         path = b"/".join(parts)
         try:
-            with _descended(top, parts) as folder:
+            with descended(top, parts) as folder:
                 frames = [_Frame(os.dup(folder), path)]
         except OSError as error:
             self.fail(path, error)
@@ -196,7 +155,7 @@ class _Walk:
             self.failed[path] = errno.ENAMETOOLONG
             return None
         try:
-            child = os.open(name, _FOLDER, dir_fd=frame.fd)
+            child = os.open(name, FOLDER, dir_fd=frame.fd)
         except OSError as error:
             self.fail(path, error)
             return None
@@ -219,87 +178,43 @@ class _Walk:
         try:
             folder = entry.is_dir(follow_symlinks=False)
             if self.ignore.skips(name, is_dir=folder, top=not path):
-                self.note(name, path, folder=folder)
+                self.note(entry, path, folder=folder)
                 return False
             if folder:
                 return True
+            where = _join(path, name)
+            if self.known.skips(where):
+                return False
             status = entry.stat(follow_symlinks=False)
         except OSError as error:  # of one file; said of its directory, once
             self.fail(path, error)
             return False
-        kind = _KINDS.get(S_IFMT(status.st_mode))
-        if kind is not None:
-            self.found.append(Seen(_join(path, name), Fingerprint.of(status), kind))
-        return kind is None  # it became a directory since it was listed
+        seen = Seen.of(where, status)
+        if seen and not (seen.kind == "file" and self.known.has(where, seen.print)):
+            self.found.append(seen)
+        return seen is None  # it became a directory since it was listed
 
-    def note(self, name: str, path: bytes, *, folder: bool) -> None:
+    def note(self, entry: os.DirEntry[str], path: bytes, *, folder: bool) -> None:
         """Take down an ignored name that means something."""
+        name = entry.name
         if name == SIGN and not folder:
             self.signs.append(_join(path, name))
         elif name.startswith(LEAVING) and not folder:
             self.aside.append(_join(path, name))
+        elif self.mind and entry.is_file(follow_symlinks=False):
+            seen = Fingerprint.of(entry.stat(follow_symlinks=False))
+            self.minded.append(Seen(_join(path, name), seen, "file"))
 
     def fail(self, path: bytes, error: OSError) -> None:
         """Note what could not be looked at; what vanished is not worth a note."""
-        if error.errno not in _VANISHED:
+        if error.errno not in VANISHED:
             self.failed.setdefault(path, error.errno or errno.EIO)
-
-
-def _stat(folder: int, path: bytes) -> Seen | int | None:
-    """What lies at `path`, by its last part in the open `folder`."""
-    try:
-        status = os.stat(path.rpartition(b"/")[2], dir_fd=folder, follow_symlinks=False)
-    except OSError as error:
-        return _hidden(error)
-    kind = _KINDS.get(S_IFMT(status.st_mode))
-    return None if kind is None else Seen(path, Fingerprint.of(status), kind)
-
-
-def _hidden(error: OSError) -> int | None:
-    """None: gone; else why it can't be told."""
-    return None if error.errno in _VANISHED else error.errno
-
-
-@contextmanager
-def _opened(root: str) -> Iterator[int]:
-    """The root, open. It comes from the configuration, so its own path may lead over links."""
-    try:
-        top = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError as error:
-        if error.errno in _MISSING:
-            raise MissingPlaceError("the directory is not there") from error
-        raise storage_error(error, "opening the directory") from error
-    try:
-        yield top
-    finally:
-        os.close(top)
-
-
-@contextmanager
-def _descended(top: int, parts: Sequence[bytes]) -> Iterator[int]:
-    """A directory below `top`, open; no part of the way may be a link. OSErrors fly."""
-    here = os.dup(top)
-    try:
-        for part in parts:
-            above, here = here, os.open(part, _FOLDER, dir_fd=here)
-            os.close(above)
-        yield here
-    finally:
-        os.close(here)
-
-
-def _parts(path: bytes) -> tuple[bytes, ...]:
-    """A relative path in parts; ValueError for one that no look gave (`..`, a leading slash)."""
-    parts = tuple(path.split(b"/")) if path else ()
-    if not {b"", b".", b".."}.isdisjoint(parts):
-        raise ValueError("not a plain relative path")
-    return parts
 
 
 def _outermost(below: Collection[bytes]) -> list[tuple[bytes, ...]]:
     """The directories of `below` in parts, without those that lie inside another."""
     kept: list[tuple[bytes, ...]] = []
-    for parts in sorted({_parts(path) for path in below}):
+    for parts in sorted({parts_of(path) for path in below}):
         if not kept or parts[: len(kept[-1])] != kept[-1]:
             kept.append(parts)
     return kept

@@ -3,16 +3,18 @@
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Final
 
 from watcher.core.errors import ClashError, storage_error
-from watcher.core.model import Fingerprint
+from watcher.core.file import Fingerprint
 from watcher.io import aside, files
+from watcher.io.ignore import Ignore
 from watcher.io.opening import FILE, NotTakenError, lease
-from watcher.io.scan import Ignore, Look, look
+from watcher.io.scan import NOTHING, Known, Look, look
 
 FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 GONE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
@@ -73,29 +75,57 @@ def unlink_if(root: str, path: bytes, expected: Fingerprint) -> bool:
         raise
 
 
-def give_back(root: str, paths: Sequence[bytes]) -> list[tuple[bytes, int]]:
+def give_back(
+    root: str,
+    paths: Sequence[bytes],
+    taken: Mapping[bytes, Fingerprint] = MappingProxyType({}),
+) -> list[tuple[bytes, int]]:
     """Give files that a crash left aside their names again; the folders where it fails, and errno.
 
-    Those that are gone are gone.
+    Those that are gone are gone. One that is `taken`, as it was then, was on its way out: it goes.
     """
     failed: dict[bytes, int] = {}
     for path in paths:
+        expected = taken.get(os.path.join(os.path.dirname(path), aside.name_of(_base(path))))
         try:
             with parent_of(root, path) as (folder, name):
-                aside.give_back(folder, name)
+                if expected is None or not aside.finish(folder, name, expected):
+                    aside.give_back(folder, name)
         except OSError as error:
             if error.errno not in GONE:
                 failed[os.path.dirname(path)] = error.errno or errno.EIO
     return list(failed.items())
 
 
-def look_wholly(root: str, ignore: Ignore, beat: Callable[[], None]) -> Look:
-    """As `scan.look` at a whole drop; what a crash left aside has its name again before."""
-    found = look(root, ignore=ignore, beat=beat)
+def _base(path: bytes) -> bytes:
+    return path.rpartition(b"/")[2]
+
+
+def look_only(
+    root: str, ignore: Ignore, beat: Callable[[], None], known: Known, *, mind: bool
+) -> Look:
+    """As `scan.look` at a whole drop, as it lies."""
+    return look(root, ignore=ignore, beat=beat, known=known, mind=mind)
+
+
+def look_wholly(
+    root: str,
+    ignore: Ignore,
+    beat: Callable[[], None],
+    known: Known = NOTHING,
+    *,
+    mind: bool = False,
+    taken: Mapping[bytes, Fingerprint] = MappingProxyType({}),
+) -> Look:
+    """As `scan.look` at a whole drop; what a crash left aside has its name again before.
+
+    What of it is `taken` is gone instead: in a transactional drop the rest of a unit would be one.
+    """
+    found = look(root, ignore=ignore, beat=beat, known=known, mind=mind)
     if not found.aside:
         return found
-    failed = give_back(root, found.aside)
-    again = look(root, ignore=ignore, beat=beat)
+    failed = give_back(root, found.aside, taken)
+    again = look(root, ignore=ignore, beat=beat, known=known, mind=mind)
     return replace(again, failed=[*again.failed, *failed])
 
 
@@ -159,17 +189,17 @@ def make_own(path: str, digest: str = "") -> bool:
     return True
 
 
-def copy_from(folder: int, name: bytes, target: str) -> None:
-    """Copy a drop's regular file to a new name in a store, durable; ClashError if it is taken.
+def copy_from(folder: int, name: bytes, target: str, *, durable: bool = True) -> None:
+    """Copy a drop's regular file to a new name in a store; ClashError if it is taken.
 
-    Half a copy is removed again.
+    Durable, but for one of many that are made so together. Half a copy is removed again.
     """
     try:
         source = os.open(name, FILE, dir_fd=folder)
         try:
             if not stat.S_ISREG(os.fstat(source).st_mode):
                 raise OSError(errno.ESTALE, "it is no regular file any more")
-            _copy(source, target)
+            _copy(source, target, durable=durable)
         finally:
             os.close(source)
     except FileExistsError as error:
@@ -178,7 +208,7 @@ def copy_from(folder: int, name: bytes, target: str) -> None:
         raise storage_error(error, "copying a file") from error
 
 
-def _copy(source: int, target: str) -> None:
+def _copy(source: int, target: str, *, durable: bool) -> None:
     with open(target, "xb") as new:
         try:
             while block := os.read(source, files.BLOCK):
@@ -186,7 +216,8 @@ def _copy(source: int, target: str) -> None:
             new.flush()
             times = os.fstat(source)
             os.utime(new.fileno(), ns=(times.st_atime_ns, times.st_mtime_ns))
-            os.fsync(new.fileno())
+            if durable:
+                os.fsync(new.fileno())
         except OSError:
             files.remove(target)
             raise

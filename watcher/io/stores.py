@@ -20,9 +20,9 @@ from watcher.core.errors import (
     StorageError,
     WatcherError,
 )
-from watcher.core.model import Session
 from watcher.core.policy import Stores
 from watcher.core.record import session_of, session_values
+from watcher.core.session import Session
 from watcher.io import files, mounts, reaching
 from watcher.io.lease import is_file_of, lock_store
 from watcher.io.tenure import Tenures

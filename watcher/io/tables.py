@@ -21,11 +21,13 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    func,
 )
 
 from watcher.core.errors import damaged
-from watcher.core.model import Header, Instance, Place, Session
+from watcher.core.file import Header
 from watcher.core.record import session_of, session_values
+from watcher.core.session import Instance, Place, Session
 
 SCHEMA: Final = "1"
 metadata = MetaData()
@@ -142,6 +144,34 @@ quarantine = Table(
     Column("open", Boolean, nullable=False),
 )
 
+# A DICOMDIR of a drop, or of a unit that came from one: a list of files that should come.
+medium = Table(
+    "medium",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("drop", String, nullable=False),
+    Column("path", LargeBinary, nullable=False),
+    Column("print", Text, nullable=False),  # JSON; as it was read
+    Column("gone", Float),  # since when it does not lie there any more
+    Index("medium_path", "drop", "path", unique=True),
+)
+
+# One file of such a list. `place`: where it would lie in the drop (core.listed, `plain`).
+listed = Table(
+    "listed",
+    metadata,
+    Column("medium", Integer, primary_key=True),
+    Column("study", String, primary_key=True),
+    Column("sop", String, primary_key=True),
+    Column("series", String, nullable=False),
+    Column("file", Text, nullable=False),
+    Column("place", LargeBinary, nullable=False),
+    Column("pending", Boolean, nullable=False),  # it lies in the drop, as last looked, unfiled
+    Index("listed_place", "medium", "place"),
+    Index("listed_study", "study", "medium"),
+    sqlite_with_rowid=False,
+)
+
 condition = Table(
     "condition",
     metadata,
@@ -177,7 +207,14 @@ def header_of(text: str) -> Header:
     return Header({int(tag, 16): value for tag, value in json.loads(text).items()})
 
 
-_REST = ("drops", "origins", "scan_ids", "target", "error", "partly", "findings", "decisions")
+_REST = (
+    *("drops", "origins", "scan_ids", "target", "error", "partly", "findings", "decisions"),
+    *("dest", "place", "landing", "whole"),
+)
+
+
+LANDING: Final = func.coalesce(func.json_extract(session.c.rest, "$.landing"), "")
+"""The units that land in a session."""
 
 
 def session_columns(row: Session) -> dict[str, Any]:

@@ -13,11 +13,14 @@ from typing import Any, Final
 import anyio
 
 from watcher.core.errors import WorkerError
-from watcher.core.model import RefusalCode
+from watcher.core.file import RefusalCode
+from watcher.core.members import HARMLESS
+from watcher.core.policy import Limits
 from watcher.io.worker import START, Bounds, DiedError, Reply, Request, StalledError, Worker
 
 SLOW: Final = 10 << 20  # bytes per second that a reader can hash and walk at the least
 READERS: Final = 2
+ENTRY: Final = 10 << 10  # bytes that an entry of an archive is worth: a millisecond
 BATCH: Final = 64  # files in one question of a caller that has many
 HEED: Final = 0.2  # seconds between two looks at whether a caller without a loop is to stop
 
@@ -26,8 +29,9 @@ class Workers:
     """A pool of reader processes, started when first needed.
 
     memory: bytes of address space each; busy: seconds of CPU time a file may take, plus its size at
-    10 MiB/s; silent: seconds in which a reader may do nothing at all; recycle: files after which a
-    worker is replaced.
+    10 MiB/s, and that of what an archive file may unpack to; silent: seconds in which a reader may
+    do nothing at all; recycle: files after which a worker is replaced; depth: sequences in one
+    another that a file may have.
     """
 
     def __init__(
@@ -38,15 +42,18 @@ class Workers:
         busy: float = 20.0,
         silent: float = 20.0,
         recycle: int = 5000,
+        depth: int = 32,
     ) -> None:
         self._memory = memory
         self._busy = busy
         self._silent = silent
         self._recycle = recycle
+        self._limits = {"depth": depth}
         self._count = count
         self._idle: list[Worker] = []
         self._free = anyio.Semaphore(count)
         self._spawning = anyio.Lock()
+        self._unpacking = anyio.Lock()
 
     @classmethod
     @asynccontextmanager
@@ -70,6 +77,7 @@ class Workers:
 
     async def examine(self, requests: Sequence[Request]) -> list[Reply]:
         """One reply per request, in order; never an error because of what a file holds."""
+        requests = [{"limits": self._limits, **each} for each in requests]
         try:
             return await self._ask(requests)
         except StalledError:
@@ -78,6 +86,19 @@ class Workers:
             # what killed one at rest may have killed them all, and that is no file's doing
             await self._dismiss()
             return [await self._alone(request) for request in requests]
+
+    async def unpack(self, request: Request) -> Reply:
+        """What became of one archive file, unpacked by a reader into the folder `into`.
+
+        Request and reply: see `watcher.io.unpacking`. One archive at a time, so that a large one
+        leaves a reader to everybody else; cancelling ends the reader. Never an error because of
+        what the archive holds: one that kills or hangs readers is `refused` as well.
+        """
+        async with self._unpacking:
+            reply = (await self.examine([request]))[0]
+        if reply.get("refusal") == RefusalCode.CRASHED_READER.value:
+            return {"refused": [{"code": "crashed-reader", "member": "", "text": reply["text"]}]}
+        return reply
 
     async def _alone(self, request: Request) -> Reply:
         try:
@@ -92,7 +113,7 @@ class Workers:
             }
 
     async def _ask(self, requests: Sequence[Request]) -> list[Reply]:
-        busy = self._busy + sum(each.get("size", 0) for each in requests) / SLOW
+        busy = self._busy + sum(map(_bytes, requests)) / SLOW
         await self._free.acquire()
         with self._place() as give_up:
             worker = await self._worker()
@@ -145,6 +166,16 @@ class Workers:
             raise
         worker.ready = True
         return worker
+
+
+def _bytes(request: Request) -> int:
+    """Bytes that a request moves at the most."""
+    size: int = request.get("size", 0)
+    if "into" not in request:
+        return size
+    limits = Limits(**request["limits"])
+    most = min(limits.bytes, max(HARMLESS, size * limits.ratio))
+    return size + most + limits.entries * ENTRY
 
 
 def _stalled() -> Reply:

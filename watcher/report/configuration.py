@@ -29,15 +29,18 @@ name = {name}
 # rescan_interval = "30s"        # the reconciling look at everything, in every mode
 # settle = "auto"                # a duration: how long a file must be quiet
 # stuck_after = "15m"            # a file that is not whole is said to be stuck after this long
-# import = "gradual"             # gradual | transactional
-# dest = "prearchive"            # prearchive | archive
-# after = "remove"               # remove | keep: the source, once filed
+# import = "gradual"             # gradual: file by file; transactional: each top-level folder,
+#                                # archive file or loose file whole or not at all
+# dest = "prearchive"            # prearchive: then as auto_archive says; archive: without a person
+# after = "remove"               # remove | keep: the source, once filed; keep takes each file once
 # strict = false                 # transactional: a member that is not DICOM refuses the unit
 # mount = false                  # true: only a mount point at path counts as the drop
 # project = "PROJ1"              # everything dropped here belongs to this project
-# layout = "{{project}}/{{subject}}/{{session}}"   # directories of the drop name the session
+# layout = "{{project}}/{{subject}}/{{session}}"   # gradual: folders name the session;
+#                                # {{timestamp}}, * and literal parts too
 # ignore = []                    # names that are never input, besides the built-in ones
-# inactivity = "5m"              # else the project's, else that of [session]
+# inactivity = "5m"              # else the project's, else that of [session]; transactional: a
+#                                # folder is complete when nothing in it changed for so long
 # receipts = true
 # contact = ""                   # whom a sender asks, printed in receipts
 """
@@ -72,11 +75,11 @@ _REST: Final = """\
 # keep = 10
 # heartbeat = "60s"
 
-[limits]
-# entries = 100000               # of an archive file
-# bytes = "50GiB"
-# ratio = 200
-# depth = 32                     # nested sequences
+[limits]                         # what an archive file (.zip .tar .tar.gz .tgz) may hold
+# entries = 100000               # members
+# bytes = "50GiB"                # unpacked
+# ratio = 200                    # unpacked, in sizes of the archive file
+# depth = 32                     # of any file: sequences in one another
 
 [metrics]
 # listen = "127.0.0.1:9464"

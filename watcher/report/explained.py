@@ -5,7 +5,11 @@ from typing import Any, Final
 
 from watcher.core import names
 from watcher.core.explain import Explanation
-from watcher.core.model import QUARANTINED, UNASSIGNED, Header, Identity, Place, RefusalCode
+from watcher.core.file import QUARANTINED, Header, RefusalCode
+from watcher.core.gathering import SIGN, spoken_of, unit_of
+from watcher.core.policy import Drop
+from watcher.core.session import UNASSIGNED, Identity, Place
+from watcher.report import text
 
 HEAD: Final = ("WORD", "KIND", "WHAT IT MEANS", "WHO ACTS", "WHAT TO DO")
 UIDS: Final = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
@@ -43,13 +47,33 @@ def word_lines(one: Explanation) -> Iterator[str]:
         yield f"  {one.who or 'you'}: {one.todo}"
 
 
-def outcome(code: RefusalCode, *, archive_file: bool) -> str:
+def outcome(code: RefusalCode) -> str:
     """What becomes of a file that is refused with this code."""
-    if archive_file:
-        return "waits"
     if code in QUARANTINED:
         return "quarantine"
     return "stays" if code in _STAYS else "waits"
+
+
+def packed(drop: Drop, path: str) -> str:
+    """What an archive file is to its drop."""
+    if drop.mode == "transactional" and "/" in path:
+        return "an archive file within a unit: its unit is refused"
+    return "an archive file: a unit, unpacked and taken whole or not at all"
+
+
+def of_unit(drop: Drop, path: bytes) -> Iterator[str]:
+    """What a file of a transactional drop is to its unit."""
+    if drop.mode != "transactional":
+        return
+    name = spoken_of(path) or unit_of(path)
+    told = text.printable(name.decode(errors="surrogateescape"))
+    if spoken_of(path) or path == name + b"/" + SIGN:
+        yield f"it says that the unit {told} is complete, and is never filed"
+    elif path != name:
+        yield (
+            f"it belongs to the unit {told}: once nothing in that has changed for `inactivity`, "
+            "or a .complete is there, all of it is taken, or none"
+        )
 
 
 def whole(header: Header, identity: Identity, *, session: str, status: str) -> dict[str, Any]:

@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from watcher.core.model import UNASSIGNED, Finding, Session, Severity, Status
-from watcher.core.units import format_size
+from watcher.core.notation import format_size
+from watcher.core.session import UNASSIGNED, Finding, Session, Severity, Status
 from watcher.report.times import ago, iso
 
 HEAD: Final = (
-    *("ID", "STATUS", "PROJECT", "SUBJECT", "LABEL", "SCANS", "FILES", "SIZE"),
+    *("ID", "STATUS", "PLACE", "PROJECT", "SUBJECT", "LABEL", "SCANS", "FILES", "SIZE"),
     *("LAST ARRIVAL", "FINDINGS"),
 )
 Sizes = tuple[int, int, int]
@@ -47,7 +47,14 @@ def record(session: Session, sizes: Sizes) -> dict[str, Any]:
         "opened": iso(session.opened),
         "last_arrival": iso(session.last_arrival),
         "findings": codes(findings_of(session)),
+        "place": place(session),
     }
+
+
+def place(session: Session) -> str:
+    """Where its files lie: "archive" also before catalogs list them; "history" once deleted."""
+    ended = {Status.ARCHIVED: "archive", Status.DELETED: "history"}
+    return ended.get(session.status, session.place)
 
 
 def rows(records: Sequence[Mapping[str, Any]], now: float, arrivals: Mapping[str, float]) -> Any:
@@ -56,6 +63,7 @@ def rows(records: Sequence[Mapping[str, Any]], now: float, arrivals: Mapping[str
         (
             one["id"],
             one["status"],
+            one["place"],
             one["project"] or UNASSIGNED,
             one["subject"],
             one["label"],

@@ -5,15 +5,17 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from watcher.core import complete
-from watcher.core.model import Decision, Scan, Session, Status
+from watcher.core.notation import format_size
 from watcher.core.scans import studies
-from watcher.core.units import format_size
+from watcher.core.session import Decision, Scan, Session, Status
 from watcher.dicom.markup import XNAT, parse
 from watcher.report.text import worded
 from watcher.report.times import iso
 
 SCANS: Final = ("SCAN", "DESCRIPTION", "MODALITY", "STUDY", "FILES", "SIZE", "EXPECTED")
 _BECAME: Final = {"kept": "kept out (history)"}
+AHEAD: Final = "place    archive: its files lie there, listed once no more of them come"
+WHOLE: Final = "unit     it came whole: a finding that holds a part of it holds all of it"
 TIMELINE: Final = ("WHEN", "WHAT", "")
 
 
@@ -181,7 +183,18 @@ def head(document: Mapping[str, Any]) -> list[str]:
         said.append(f"auto-archive as {origins['auto_archive']} says")
     said += [f"drops    {', '.join(document['drops'])}"] if document["drops"] else []
     said += [f"error    {document['error']}"] if document["error"] else []
+    said += [AHEAD] if is_ahead(document) else []
+    said += [WHOLE] if document.get("whole") and not _ended(document) else []
     return [*said, f"folder   {document['folder']}"]
+
+
+def is_ahead(document: Mapping[str, Any]) -> bool:
+    """Whether all files of a session that waits lie in the archive, ahead of the catalogs."""
+    return not _ended(document) and document["place"] == "archive"
+
+
+def _ended(document: Mapping[str, Any]) -> bool:
+    return document["status"] in {Status.ARCHIVED.value, Status.DELETED.value}
 
 
 def scan_rows(document: Mapping[str, Any]) -> list[Sequence[object]]:

@@ -3,14 +3,15 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from watcher.core.notation import format_size
 from watcher.core.soundness import DAMAGE, Change, Checked, Code, Flaw
-from watcher.core.units import format_size
 
 HEAD: Final = ("PROJECT", "LABEL", "FILES", "SIZE", "VERDICT", "FINDINGS")
 FLAW_HEAD: Final = ("PROJECT", "LABEL", "FINDING", "PATH", "TEXT", "WHAT SETTLES IT")
 _BY_HAND: Final[Mapping[Code, str]] = {
     "extra": "move it away by hand",
     "schema": "correct by hand what it names",  # what a person wrote stays
+    "pending": "nothing to do: it is listed once no more files come",
 }
 
 

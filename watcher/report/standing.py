@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from watcher.core.events import EVENTS
-from watcher.core.units import format_duration, format_size
+from watcher.core.notation import format_duration, format_size
 
 STALLED: Final = 3  # heartbeats that may be missed (spec 4, `status --health`)
 
@@ -49,15 +49,28 @@ def lines(document: Mapping[str, Any]) -> list[str]:
     if document["unhealthy"] and document["running"]:
         said.append(document["unhealthy"])
     counts = [f"{number} {status}" for status, number in document["sessions"].items() if number]
-    return [", ".join(said), f"sessions: {', '.join(counts) or 'none'}"]
+    ahead = f"; {document['ahead']} of them in the archive already" if document["ahead"] else ""
+    return [", ".join(said), f"sessions: {', '.join(counts) or 'none'}{ahead}"]
 
 
 def drops(document: Mapping[str, Any]) -> list[Sequence[object]]:
     """A row for each drop."""
     return [
-        (each["name"], each["path"], "there" if each["available"] else "MISSING")
+        (
+            each["name"],
+            each["path"],
+            "there" if each["available"] else "MISSING",
+            f"{each['import']}, to the {each['dest']}",
+            units(each["units"] or 0, landing=each["landing"]),
+        )
         for each in document["drops"]
     ]
+
+
+def units(count: int, *, landing: bool) -> str:
+    """How many units of a drop wait, and whether one of them is landing."""
+    said = f"{count - landing} waiting" if count > landing else ""
+    return ", ".join(filter(None, [said, "1 landing" if landing else ""]))
 
 
 def stores(document: Mapping[str, Any]) -> list[Sequence[object]]:

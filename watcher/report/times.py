@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from watcher.core.units import format_duration
+from watcher.core.notation import format_duration
 
 
 def iso(moment: float) -> str:

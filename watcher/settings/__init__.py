@@ -21,7 +21,7 @@ from watcher.core.faults import (
     shown,
     where,
 )
-from watcher.core.units import format_duration
+from watcher.core.notation import format_duration
 from watcher.io.mounts import read_mounts, resolved
 from watcher.settings import tables
 
@@ -126,13 +126,12 @@ def _drop_faults(drops: tuple[tables.Drop, ...], faults: list[str]) -> Iterator[
 
 
 def _mode_faults(place: str, drop: tables.Drop) -> Iterator[str]:
-    able = "this version only does gradual import to the prearchive"
-    if drop.mode != "gradual":
-        yield f'{place}.import: found "{drop.mode}"; {able}'
-        if drop.layout:
-            yield f"{place}.layout: refused in a transactional drop"
-    if drop.dest != "prearchive":
-        yield f'{place}.dest: found "{drop.dest}"; {able}'
+    """What one way of importing has no use for (spec 7), and would pass over in silence."""
+    if drop.mode == "transactional" and drop.layout:
+        found = shown("/".join(drop.layout))
+        yield f"{place}.layout: found {found}; refused in a transactional drop: it takes units"
+    if drop.mode == "gradual" and drop.strict:
+        yield f'{place}.strict: found true; it is for a drop with import = "transactional"'
 
 
 def _projects(file: tables.File) -> policy.Projects:
@@ -168,10 +167,6 @@ def _not_yet(file: tables.File) -> Iterator[str]:
             yield f"drop[{number}].receipts"
         if drop.contact:
             yield f"drop[{number}].contact"
-        if drop.strict:
-            yield f"drop[{number}].strict"
-    changed = dict(file.limits).items() - dict(tables.Limits()).items()
-    yield from (f"limits.{name}" for name, _ in sorted(changed))
     if file.metrics.listen is not None:
         yield "metrics.listen"
     yield from (

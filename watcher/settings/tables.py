@@ -9,10 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, cast
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, ValidationError
 
 from watcher.core.faults import meant, shown, where
-from watcher.core.policy import Rule, Template
-from watcher.core.route import parse_rule, parse_template
-from watcher.core.tags import TAGS
-from watcher.core.units import (
+from watcher.core.notation import (
     parse_address,
     parse_name,
     read_duration,
@@ -20,6 +17,9 @@ from watcher.core.units import (
     read_layout,
     read_size,
 )
+from watcher.core.policy import DEEPEST, Rule, Template
+from watcher.core.route import parse_rule, parse_template
+from watcher.core.tags import TAGS
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -145,7 +145,7 @@ class Limits(Table):
     entries: Count = 100_000
     bytes: Annotated[Size, Field(gt=0)] = 50 * 2**30
     ratio: Count = 200
-    depth: Count = 32
+    depth: Annotated[int, Field(gt=0, le=DEEPEST)] = 32
 
 
 class Metrics(Table):
@@ -196,6 +196,7 @@ _WANTED: Final[Mapping[str, str]] = {
     "model_type": "must be a table",
     "dict_type": "must be a table",
     "greater_than": "must be more than 0",
+    "less_than_equal": f"must not be more than {DEEPEST}",
     "greater_than_equal": "must not be negative",
     "string_too_short": "must not be empty",
 }

@@ -12,9 +12,10 @@ from typing import Any
 
 from watcher.core import names
 from watcher.core.errors import DocumentError, HeldError, StorageError
-from watcher.core.model import Candidate, Instance, Place, Refusal, RefusalCode, Session, Status
+from watcher.core.file import Candidate, Refusal, RefusalCode
 from watcher.core.policy import Drop
 from watcher.core.scans import study_of
+from watcher.core.session import Instance, Place, Session, Status
 from watcher.io import files
 from watcher.io.lease import session_key
 from watcher.io.stores import read_record
@@ -24,7 +25,6 @@ from watcher.stages.deleting import drop_moment
 from watcher.stages.hands import make_all_own
 from watcher.stages.hop import Hop
 from watcher.stages.parts import Parts
-from watcher.stages.withdrawing import freshness
 
 Examine = Callable[[Sequence[dict[str, Any]]], Awaitable[list[dict[str, Any]]]]
 BATCH = 64  # files read in one question
@@ -81,7 +81,7 @@ def _strangers(parts: Parts) -> Iterator[tuple[Found, Session | None]]:
         places.setdefault(found.id, []).append(found)
     for wanted, several in sorted(places.items()):
         records = [record for each in several if (record := each.record())]
-        record = max(records, key=freshness, default=None)
+        record = max(records, key=withdrawing.freshness, default=None)
         # a session that was being moved has its record in one place and its folder in another
         with_folder = [each for each in several if os.path.isdir(each.folder)]
         found = (with_folder or several)[0]
@@ -154,7 +154,7 @@ def _sweep(parts: Parts, moment: str, names: Sequence[str]) -> None:
 
 
 def _label(name: str) -> str:
-    for ending in (".plan.json", ".delete.json", ".split.json", ".json", ".xml"):
+    for ending in (".plan.json", ".delete.json", ".split.json", ".ahead.json", ".json", ".xml"):
         if name.endswith(ending):
             return name.removesuffix(ending)
     return name

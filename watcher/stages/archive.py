@@ -10,16 +10,16 @@ from typing import Final
 
 from watcher.core import life
 from watcher.core.errors import DocumentError, OutsideError
-from watcher.core.model import Place, Session, Status
-from watcher.io import files
-from watcher.stages import carrying, withdrawing
+from watcher.core.session import Place, Session, Status
+from watcher.io import files, journal
+from watcher.stages import ahead, carrying, withdrawing
 from watcher.stages import promise as promises
+from watcher.stages.asides import note_asides
 from watcher.stages.decided import note_all, told
 from watcher.stages.leaving import describe
 from watcher.stages.parts import Parts
 from watcher.stages.planning import plan
 from watcher.stages.promise import OutdatedError, Promise, Remains
-from watcher.stages.quarantine import note_asides
 from watcher.stages.shelves import shelve
 from watcher.stages.validate import Judged, judge, readable
 
@@ -73,6 +73,7 @@ def _try(parts: Parts, session: Session, started: float) -> Session:
 
 
 def _refuse(parts: Parts, judged: Judged) -> Session:
+    ahead.withdraw(parts, judged.session)
     moved = parts.ledger.move(
         judged.session.id, life.Event.CONFLICTED, findings=judged.findings, partly=False, error=""
     )
@@ -130,6 +131,7 @@ def fulfil(parts: Parts, promise: Promise, started: float) -> Session:
     """Carry a plan out from wherever it stands, and tell; a crash may let it be told twice."""
     session = promise.session
     if not carrying.is_done(parts, promise):
+        ahead.withdraw(parts, session, keep=promise.targets)
         carrying.carry_out(parts, promise)
         shelve(parts, promise)
         describe(parts, promise)
@@ -153,7 +155,12 @@ def _remain(parts: Parts, promise: Promise, remains: Remains) -> Session:
     gone = [place for path in promise.sources if (place := _place(path))]
     parts.ledger.drop_instances(session.id, gone)
     moved = parts.ledger.move(
-        session.id, life.Event.CONFLICTED, findings=remains.findings, partly=False, error=""
+        session.id,
+        life.Event.CONFLICTED,
+        findings=remains.findings,
+        partly=False,
+        error="",
+        place="prearchive",
     )
     done = moved or session
     parts.publish(done.id)
@@ -214,4 +221,4 @@ def _chronicle(parts: Parts, promise: Promise) -> None:
         **_numbers(promise),
         "decisions": told(session),
     }
-    files.append_once(carrying.log_of(parts, promise), json.dumps(line))
+    journal.append_once(carrying.log_of(parts, promise), json.dumps(line))

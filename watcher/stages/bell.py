@@ -8,10 +8,18 @@ class Bell:
 
     def __init__(self) -> None:
         self._event = anyio.Event()
+        self._others: list[Bell] = []
 
     def ring(self) -> None:
         """Wake whoever waits."""
         self._event.set()
+        for each in self._others:
+            each.ring()
+
+    def another(self) -> "Bell":
+        """One that is rung with this one, for somebody else to wait on."""
+        self._others.append(Bell())
+        return self._others[-1]
 
     async def wait(self, seconds: float | None) -> None:
         """Until rung, or for so long."""

@@ -9,8 +9,9 @@ import json
 import os
 
 from watcher.core.errors import ClashError
-from watcher.core.model import Session
+from watcher.core.session import Session
 from watcher.io import files
+from watcher.stages import sent
 from watcher.stages.parts import Parts
 from watcher.stages.promise import OutdatedError, Promise, Swap, digest_of
 
@@ -145,6 +146,7 @@ def clear_away(parts: Parts, promise: Promise) -> None:
             files.remove(os.path.join(folder, drop.source))
     for name in promise.leftovers:
         files.remove(os.path.join(folder, name))
+    sent.write(parts, promise.session, {})  # catalogs list all it named
     if promise.remains:
         _leave(promise, folder)
     else:

@@ -6,7 +6,7 @@ Its plan names the files it put there; it is carried forward only while they are
 import os
 
 from watcher.core.errors import HeldError
-from watcher.core.model import Status
+from watcher.core.session import Status
 from watcher.stages import promise as promises
 from watcher.stages.parts import Parts
 

@@ -12,8 +12,9 @@ from typing import Final
 from watcher.core import life
 from watcher.core.check import FORCEABLE
 from watcher.core.errors import RefusedError, storage_error
-from watcher.core.model import Decision, Finding, Policy, Session, Severity, Status
+from watcher.core.session import Decision, Finding, Policy, Session, Severity, Status
 from watcher.io import files
+from watcher.stages import ahead
 from watcher.stages.archive import archive
 from watcher.stages.decided import ARRIVING, decision_on, note, note_all
 from watcher.stages.deleting import carry_scans, delete, delete_scans, drop_moment
@@ -151,6 +152,7 @@ def carry_move(parts: Parts, session: Session) -> Session | None:
     """
     if session.target is None:
         raise RefusedError("the session is moving to nowhere")
+    ahead.withdraw(parts, session)  # it goes elsewhere
     project, label, subject = session.target
     new = replace(session, project=project, label=label, subject=subject)
     old_folder, new_folder = parts.storage.folder(session), parts.storage.folder(new)

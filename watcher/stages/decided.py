@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from watcher.core.find import Bound
-from watcher.core.model import Decision, Policy, Session, SessionKey
 from watcher.core.scans import studies
-from watcher.io import files
+from watcher.core.session import Decision, Policy, Session, SessionKey
+from watcher.io import files, journal
 from watcher.stages.parts import Parts, iso
 
 ARRIVING = "files of it are being filed at this moment"
@@ -51,7 +51,7 @@ def note(parts: Parts, session: Session, decision: Decision) -> None:
     if line.encode() in (files.read_if_there(path) or b"").splitlines():
         return
     bind(parts, values)
-    files.append_line(path, line)
+    journal.append_line(path, line)
     parts.emit(
         "session.decided",
         **parts.said(session, command=decision.command, user=decision.who),

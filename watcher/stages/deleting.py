@@ -11,9 +11,9 @@ from dataclasses import asdict
 
 from watcher.core import life, names
 from watcher.core.errors import DocumentError, RefusedError
-from watcher.core.model import Decision, Instance, Place, Session
+from watcher.core.session import Decision, Instance, Place, Session
 from watcher.io import files
-from watcher.stages import history
+from watcher.stages import ahead, history
 from watcher.stages.decided import ARRIVING, decision_on, note, note_all
 from watcher.stages.parts import Parts, iso
 from watcher.stages.rebuild import finish, retire
@@ -38,6 +38,7 @@ def delete(parts: Parts, session_id: str, *, who: str, reason: str) -> Session:
 
 def carry_delete(parts: Parts, session: Session) -> Session:
     """Carry a DELETING session to the history, from wherever it stands."""
+    ahead.withdraw(parts, session)
     folder = parts.storage.folder(session)
     if os.path.lexists(f"{folder}.json"):
         parts.publish(session.id)
@@ -116,6 +117,7 @@ def carry_scans(parts: Parts, session: Session) -> None:
         return
     decision, places = _promised(session, data)
     if decision is not None:
+        ahead.withdraw(parts, session)  # what stays of it goes again, if it may
         _describe(parts, session, "scans", decision)
         folder, target = parts.storage.folder(session), _history(parts, session)
         for place in places:

@@ -4,22 +4,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from watcher.core import names
+from watcher.core.archived import Archived, ArchivedResource, ArchivedScan, Entry
 from watcher.core.check import merged_type
 from watcher.core.errors import DocumentError
 from watcher.core.listing import entry_of
 from watcher.core.match import path_of
-from watcher.core.model import (
-    UNASSIGNED,
-    Archived,
-    ArchivedResource,
-    ArchivedScan,
-    Entry,
-    Scan,
-    ScanResource,
-    Session,
-)
 from watcher.core.plan import Add, Merge
 from watcher.core.scans import studies
+from watcher.core.session import UNASSIGNED, Scan, ScanResource, Session
 from watcher.dicom import catalog, document
 from watcher.dicom.scan import dimensions_of
 from watcher.stages.parts import Parts

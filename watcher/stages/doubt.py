@@ -10,8 +10,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
+from watcher.core.archived import Archived, ArchivedResource, Entry
 from watcher.core.match import path_of
-from watcher.core.model import Archived, ArchivedResource, Entry
 from watcher.io import files
 
 

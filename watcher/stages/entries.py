@@ -9,10 +9,12 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from watcher.core.archived import Entry
 from watcher.core.errors import StorageError
+from watcher.core.file import Candidate, Refusal
 from watcher.core.listing import entry_of
-from watcher.core.model import Candidate, Entry, Instance, Place, Refusal
 from watcher.core.policy import Drop
+from watcher.core.session import Instance, Place
 from watcher.dicom.markup import clean
 from watcher.io import files
 from watcher.io.workers import examine_now

@@ -1,15 +1,19 @@
 """What a session should have: files known to be missing (spec 10, `incomplete`), and numbers.
 
-A stuck file says so itself; lists of what a medium holds (DICOMDIR) are not read yet.
+A stuck file says so itself; a DICOMDIR lists what its medium holds.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
+from watcher.core.case import FEW, Awaited
 from watcher.core.match import path_of
-from watcher.core.model import Session
+from watcher.core.session import Scan, Session
 from watcher.dicom.numbering import numbers
+from watcher.io.lists import Lists
 from watcher.io.lookup import Lookup, Raised
+from watcher.stages import inventory
+from watcher.stages.entries import reread
 from watcher.stages.parts import Parts
 from watcher.stages.shelf import Shelf
 
@@ -26,6 +30,37 @@ def listed(shelf: Shelf) -> dict[str, Sequence[int | None]]:
         for resource in scan.resources
         if len({path_of(resource, each) for each in resource.entries}) < resource.files
     }
+
+
+def awaited(parts: Parts, session: Session, scans: Sequence[Scan]) -> Awaited:
+    """Files of its studies that DICOMDIRs of its drops list, and that have not come.
+
+    One that is filed in another session of the study, pending in the drop or archived has come.
+    """
+    studies = {session.study, *(each.header.study for scan in scans for each in scan.instances)}
+    left = Lists(parts.ledger).missing(session.id, session.drops, studies - {""})
+    if not left or not parts.storage.is_there("archive"):
+        return Awaited()  # nothing follows from the absence of a store
+    for folder in _homes(parts, session, studies):
+        there = _archived(parts, folder, {each.sop for each in left})
+        left = [each for each in left if each.sop not in there]
+    return Awaited(len(left), tuple(each.file for each in left[:FEW]))
+
+
+def _homes(parts: Parts, session: Session, studies: Collection[str]) -> list[str]:
+    """The folders of archived sessions that may hold files of these studies."""
+    shelves = (each for study in sorted(studies) for each in parts.registry.with_study(study))
+    homes = [(each.project, each.label) for each in shelves]
+    if session.project is not None:
+        homes.append((session.project, session.label))
+    return [parts.storage.archived(*home) for home in dict.fromkeys(homes)]
+
+
+def _archived(parts: Parts, folder: str, sops: Collection[str]) -> set[str]:
+    """Those of the SOP UIDs that are archived in a session, whatever its catalogs say of UIDs."""
+    found, bare = inventory.archived_uids(folder, sops)
+    told = reread(parts, folder, bare).whole if bare else {}
+    return found | {each.header.sop_instance for each in told.values()}
 
 
 def stuck(parts: Parts, session: Session) -> tuple[str, ...]:

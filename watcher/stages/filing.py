@@ -6,7 +6,8 @@ recorded is known by `taken` when it is seen again.
 
 Only what was linked is parted from its source in here: it lies on the prearchive's own file
 system. The sources of copies may lie on a share that hangs: `outcomes.remove_copied` removes them,
-while the next batch is filed.
+while the next batch is filed. The members of a unit come from its staging folder, durable, and have
+no source that this knows: see `unit_promise`.
 """
 
 import os
@@ -14,11 +15,11 @@ import threading
 from collections.abc import Iterable, Sequence
 
 from watcher.core.errors import LedgerError, StorageError, WatcherError
+from watcher.core.file import Candidate, Fingerprint
 from watcher.core.find import Fate
-from watcher.core.model import Candidate, Fingerprint
 from watcher.core.policy import Drop
 from watcher.io import files
-from watcher.io.reserve import Incoming, Reserved
+from watcher.io.desk import Incoming, Reserved
 from watcher.stages.hands import release, settle_hands
 from watcher.stages.outcomes import Outcome, Result
 from watcher.stages.parting import Parted, is_as_read, is_there, part, remove_source
@@ -172,7 +173,7 @@ class _Batch:
 
     def _sync(self, placed: Sequence[Reserved]) -> list[Reserved]:
         targets = {self._target(each): each for each in placed}
-        failed = files.sync_all(targets)
+        failed = files.sync_all(t for t, each in targets.items() if not each.incoming.unit)
         folders = files.sync_all(os.path.dirname(target) for target in targets)
         for target, each in targets.items():
             error = failed.get(target) or folders.get(os.path.dirname(target))
@@ -213,7 +214,8 @@ class _Batch:
 
     def _settle_sources(self, done: Sequence[Reserved]) -> dict[Candidate, Fingerprint]:
         """Record the batch, then remove what is linked; gives the sources that stay, as yet."""
-        taken = {each.incoming.candidate: self._source_print(each) for each in done}
+        sent = [each for each in done if not each.incoming.unit]
+        taken = {each.incoming.candidate: self._source_print(each) for each in sent}
         filed = [each for each in done if each.fate is Fate.FILE]
         copied = [each for each in filed if each.incoming.examined.temp]
         linked = [each for each in filed if not each.incoming.examined.temp]
@@ -261,9 +263,12 @@ class _Batch:
         return files.print_of(self._target(each)) or before
 
     def drop_temps(self) -> None:
-        """Remove the copies made while reading: what was filed has its own name by now."""
+        """Remove the copies made while reading: what was filed has its own name by now.
+
+        Those of a unit stay until all of it has landed.
+        """
         for each in self.batch:
-            if each.examined.temp:
+            if each.examined.temp and not each.unit:
                 files.remove(os.path.join(self.parts.storage.incoming, each.examined.temp))
 
     def _outcome(self, each: Reserved, remains: dict[Candidate, Fingerprint]) -> Outcome:

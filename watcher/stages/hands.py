@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from watcher.core.errors import StorageError
-from watcher.core.model import Instance
+from watcher.core.session import Instance
 from watcher.io import files, sources
-from watcher.io.reserve import Hand, Reserved
+from watcher.io.desk import Hand, Reserved
 from watcher.stages.parts import Parts
 
 

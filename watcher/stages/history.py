@@ -13,12 +13,13 @@ from typing import Any, Final, Literal
 
 from watcher.core import names, pick
 from watcher.core.errors import OutsideError, RefusedError, UnknownSessionError
-from watcher.core.model import UNASSIGNED, Session, Status
+from watcher.core.session import UNASSIGNED, Session, Status
 from watcher.io import files
 from watcher.io.stores import read_record
 from watcher.stages.parts import Parts
 
 REASON: Final = "reason.json"
+SOURCES: Final = ".watcher-sources"  # of a refused unit: the files it was made of, as they were
 DOCUMENTS: Final = ("xml", "json")  # beside the folder of a deleted session
 DELETED: Final = "deleted"
 Kind = Literal["deleted", "scans", "replaced", "kept", "catalog"]
@@ -219,11 +220,11 @@ def paths(parts: Parts, kept: Kept) -> list[str]:
 
 
 def contents(folder: str) -> Iterator[str]:
-    """The files of an entry, neither its reason nor what a crash left half written."""
+    """The files of an entry: not what we say of it, nor what a crash left half written."""
     for path in files.walk(folder):
         name = os.path.basename(path)
         half = name.startswith(".") and name.endswith(".new")
-        if path != REASON and not half:
+        if path not in {REASON, SOURCES} and not half:
             yield path
 
 

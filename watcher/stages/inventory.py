@@ -11,14 +11,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from watcher.core import uris
+from watcher.core.archived import Entry
 from watcher.core.errors import DocumentError, OutsideError, StorageError
-from watcher.core.model import Entry, Fingerprint, Session, Status
+from watcher.core.file import Fingerprint
+from watcher.core.session import Session, Status
 from watcher.core.soundness import Item
 from watcher.dicom import catalog
 from watcher.dicom.repair import Named, named
 from watcher.io import files
 from watcher.stages import promise as promises
-from watcher.stages.entries import CATALOGS
+from watcher.stages.entries import CATALOGS, instance_paths
 from watcher.stages.parts import Parts
 
 LOGS: Final = "logs/"
@@ -87,7 +89,7 @@ def _catalogs(base: str, document: Document) -> Iterator[tuple[str, Named, bool]
 def listed(base: str, paths: Collection[str]) -> Iterator[tuple[str, Item]]:
     """Whatever lists one of these files: the catalog's path and the entry, as they are now.
 
-    A catalog that can't be used is left out.
+    A damaged catalog lists what can still be read of it.
     """
     wanted = {path.rpartition("/")[2] for path in paths}
     for path, said, told in _catalogs(base, session_document(base)):
@@ -99,12 +101,32 @@ def listed(base: str, paths: Collection[str]) -> Iterator[tuple[str, Item]]:
         yield from ((path, item) for item in found if item.path in paths)
 
 
+def archived_uids(base: str, wanted: Collection[str]) -> tuple[set[str], list[str]]:
+    """Those of the SOP UIDs that the session's catalogs list, and files of which none says a UID.
+
+    Those are all files of a resource of which the catalog can't be used.
+    """
+    found: set[str] = set()
+    bare: list[str] = []
+    for path, *_ in _catalogs(base, session_document(base)):
+        folder = os.path.dirname(path)
+        try:
+            entries = catalog.select(_data(base, path) or b"", wanted, ()).entries
+        except DocumentError:
+            bare += instance_paths(base, folder)
+            continue
+        found.update(each.uid for each in entries)
+        bare += [item_of(base, folder, each).path for each in entries if not each.uid.strip()]
+    return found & {*wanted}, bare
+
+
 def _named(base: str, path: str, wanted: Collection[str]) -> Sequence[Entry]:
     """The entries of a catalog that may be files of these names."""
+    data = _data(base, path) or b""
     try:
-        return catalog.select(_data(base, path) or b"", (), wanted).entries
+        return catalog.select(data, (), wanted).entries
     except DocumentError:
-        return ()
+        return [Entry(uri, "", digest, None) for uri, digest in catalog.salvage(data).items()]
 
 
 def _path_of(base: str, uri: str) -> str:

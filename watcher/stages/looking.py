@@ -1,37 +1,42 @@
-"""What lies in one drop: full looks, looks at hints, and second looks, all told to the Settler.
+"""When and where to look in one drop: full looks, looks at hints, and second looks.
 
 Looks decide, hints only say where to look (house 1.1). Losing every hint costs latency.
 """
 
-import os
+import math
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeVar
 
-from watcher.core.errors import MissingPlaceError, StorageError
-from watcher.core.model import Fingerprint, RefusalCode
+from watcher.core.errors import MissingPlaceError
+from watcher.core.gathering import SIGN, Gathering
+from watcher.core.line import top_of
 from watcher.core.policy import Drop
 from watcher.core.settle import Settler
-from watcher.io.scan import Ignore, Look, Seen, look, prune, stat
-from watcher.io.sources import look_wholly
-from watcher.stages import reading
+from watcher.io.descent import Seen, stat
+from watcher.io.ignore import Ignore
+from watcher.io.scan import Look, look
+from watcher.io.sources import look_only, look_wholly
 from watcher.stages.bell import Bell
 from watcher.stages.hop import Hop
-from watcher.stages.parting import remove_source
+from watcher.stages.met import Met
 from watcher.stages.parts import Parts
-from watcher.stages.patience import Speed, speed_of
+from watcher.stages.patience import Speed
 from watcher.stages.presence import (
     tell_available,
     tell_unavailable,
     tell_unreadable,
     while_there,
 )
-from watcher.stages.staying import Staying
-
-__all__ = ["Looker", "Speed", "speed_of"]
+from watcher.stages.sight import Sight
+from watcher.stages.signs import hinted, is_minded
 
 AGAIN = (1.0, 5.0)  # seconds after which a new directory is looked at again (stack-facts R1)
 SHARE = 20  # at most 1/20 of the time goes into looking
 SILENT = 20.0  # seconds without a sign of life after which a drop is not there
+ROOM = 50_000  # files pending at a time that only wait for us; a kilobyte each
+WHOLLY = 10  # of so many full looks at a watched drop one asks every file, not names alone
 T = TypeVar("T")
 
 
@@ -41,11 +46,14 @@ class Looker:
     def __init__(self, parts: Parts, drop: Drop, speed: Speed, thread: Hop) -> None:
         self.parts = parts
         self.drop = drop
+        rest = drop.inactivity or parts.rules.inactivity
+        self.gathering = Gathering(rest=rest) if drop.mode == "transactional" else None
         self.settler = Settler(
             quick=speed.quick,
             quiet=speed.quiet,
             looks=speed.looks,
             stuck_after=drop.stuck_after,
+            told=self.gathering,
         )
         self.looked: float | None = None
         self.available = True
@@ -53,127 +61,117 @@ class Looker:
         self.replaced = Bell()  # the drop's directory is another one: watch it anew
         self.next_full = 0.0
         self.thread = thread
+        self.leaving = False  # files of a unit are removed meanwhile: what is aside is theirs
         self._ignore = Ignore(drop.ignore)
-        self._done: dict[bytes, Fingerprint] = {}  # lies there still, and needs nothing more
-        self._taken = parts.receiving.taken(drop.name)
-        self._staying = Staying(parts, drop)
-        self._passed: set[bytes] = set()  # no files: said once
+        self.met = Met(parts, drop, self.settler, self.gathering, thread, rest=rest)
+        self.room = ROOM
+        self.later: set[bytes] = set()  # folders of files left for a later look
+        self._held = 0  # files that waited for something else at the last full look
+        self.watched = False  # changes are hinted at: a look may go by the names of known files
+        self._by_names = WHOLLY  # full looks that did, one after the other
         self._hints: set[bytes] = set()
         self._again: list[tuple[float, bytes]] = []
-        self._emptied: dict[bytes, float] = {}
         self._identity: tuple[int, int] | None = None
 
     def hint(self, path: bytes | None) -> None:
         """Something may have happened here; None: anywhere."""
         if path is None:
-            self.next_full = 0.0
+            self.next_full, self._by_names = 0.0, WHOLLY
         else:
             self._hints.add(path)
 
-    def next_due(self) -> float:
-        """When there is something to look at next, on the monotonic clock."""
+    def is_due(self) -> bool:
+        """Whether there is something to look at, besides what is ripe."""
+        return bool(self._hints) or self.next_due(ripe=False) <= self.parts.clock.monotonic()
+
+    def next_due(self, *, ripe: bool = True) -> float:
+        """When there is something to look at next, on the monotonic clock; now, if some is ripe."""
         if not self.available:
             return self.next_full  # what it holds is looked for when it is back
-        times = [self.next_full, *(at for at, _ in self._again[:1])]
-        if (due := self.settler.next_due()) is not None:
+        full = 0.0 if self._has_room() else self.next_full
+        times = [full, *(at for at, _ in self._again[:1])]
+        if (due := self.settler.next_due(ripe=ripe and self.gathering is None)) is not None:
             times.append(due)
         return min(times)
 
     async def look(self) -> bool:
         """Everything that is due now; whether that was a full look."""
-        full = self.parts.clock.monotonic() >= self.next_full
+        full = self.parts.clock.monotonic() >= self.next_full or self._has_room()
         if full:
-            await self.look_fully()
-        elif self.available:
+            by_names = self.watched and self.drop.after == "keep"
+            await self.look_fully(names=by_names and self._by_names < WHOLLY - 1)
+        if self.available:
             await self._look_at_hints()
         if self.available:
             await self._look_again()
         return full
 
-    def finish(self, path: bytes, remains: Fingerprint | None) -> None:
-        """A file needs nothing more; `remains` where its source lies there still."""
-        if remains is not None:
-            self._done[path] = self._taken[path] = remains
-            self._staying.add(path, remains)
-        else:
-            self._done.pop(path, None)
-            self._taken.pop(path, None)
-            self._staying.forget(path)
-            self._emptied[os.path.dirname(path)] = self.parts.clock.monotonic()
-        self.gone(path)
-
-    def leave(self, path: bytes, seen: Fingerprint) -> None:
-        """A file that stays where it lies and is nothing to us."""
-        self._done[path] = seen
-        self.gone(path)
-
-    def gone(self, path: bytes) -> None:
-        """A file that is pending no more."""
-        if self.settler.gone(path):
-            self.release(path)
-
-    def release(self, path: bytes) -> None:
-        """Clear what was said of a stuck file."""
-        key = self.key(path)
-        self.parts.conditions.clear("file.released", key, drop=self.drop.name, path=path)
-
-    def key(self, path: bytes) -> str:
-        """What raise and clear of a file have in common."""
-        return f"file/{self.drop.name}/{reading.mark(path)}"
-
     def prune(self, now: float) -> None:
         """Remove directories this daemon emptied, once quiet; never one in which files wait."""
-        rest = self.drop.inactivity or self.parts.rules.inactivity
-        old = {path for path, at in self._emptied.items() if now - at >= rest and path}
-        if not old or not self.available:
-            return
-        for path in old:
-            del self._emptied[path]
-        above = {path[:m] for path in old for m in range(len(path)) if path[m : m + 1] == b"/"}
-        try:
-            prune(self.drop.path, sorted(old | above))
-        except (MissingPlaceError, StorageError):
-            return  # they stay empty; the next look says what is wrong with the drop
+        if self.available:
+            self.met.emptied.prune(now)
 
     @property
     def last_look(self) -> float | None:
         """When the last complete look began; 0 where none was complete, None before the first."""
         return 0.0 if self.looked is None and self.attempted else self.looked
 
-    async def look_fully(self) -> None:
-        """Look at the whole drop; what is not there any more is forgotten."""
+    async def look_fully(self, *, names: bool = False) -> None:
+        """Look at the whole drop; what is not there any more is forgotten.
+
+        `names`: of what is known it goes by these alone; changes were hinted at, or another look
+        finds them.
+        """
+        await self.thread(self.met.keeping.load, self.thread.beat)
+        if self.met.keeping.sources:  # what a crash left of their removal is removed
+            await self.thread(self.parts.storage.tenures.check_all)
         began, moment = self.parts.clock.monotonic(), self.parts.clock.now()
-        self._hints.clear()
+        if not names:
+            self._hints.clear()
+        self._by_names = self._by_names + 1 if names else 0
+        self._held = sum(bool(each.reason) for each in self.settler.waiting())
+        sight = self._sight(names=names)
         try:
-            found = await self._seen(
-                lambda: look_wholly(self.drop.path, self._ignore, self.thread.beat)
-            )
+            found = await self._seen(lambda: self._look_wholly(sight))
         except MissingPlaceError as error:
             self._unavailable(str(error))
             self.next_full = self.parts.clock.monotonic() + self.drop.rescan_interval
             return
+        self.later = sight.later
         answered = self.available  # else it hung, or was away: that is no measure of its size
         self._there(found)
-        await self._meet(found)
-        await self._remove_again()
+        await self.met.meet(found)
+        await self.met.remove_again()
         self.attempted = True
         if found.complete:
-            paths = {seen.path for seen in found.found}
-            for path in self.settler.keep_only(paths, began=began):
-                self.release(path)
-            self._forget({path for path in (*self._done, *self._taken) if path not in paths})
+            await self.met.forget_unmet(found, began=began)
             self.looked = moment
         took = self.parts.clock.monotonic() - began
         rest = max(self.drop.rescan_interval, SHARE * took if answered else 0.0)
         self.next_full = self.parts.clock.monotonic() + rest
 
-    async def _remove_again(self) -> None:
-        """Sources that could not be removed before (`drop.readonly`)."""
-        if self._staying:
-            gone = await self.thread(self._staying.try_again)
-            for path in gone:
-                self.finish(path, None)
-            await self.thread(self.parts.receiving.forget_taken, self.drop.name, gone)
+    def _look_wholly(self, sight: Sight) -> Look:
+        self.met.keeping.begin()
+        own = (self.drop.path, self._ignore, self.thread.beat, sight)
+        mind = self.gathering is not None
+        if self.leaving:
+            return look_only(*own, mind=mind)
+        return look_wholly(*own, mind=mind, taken=self.met.keeping.sources)
+
+    def _sight(self, *, names: bool = False) -> Sight:
+        """What a look may leave out. A unit is seen whole, whatever its size."""
+        waits, pending = len(self.settler) - self._held, self.settler.pending
+        room = math.inf if self.gathering else self.room - waits
+        many = self.settler.waiting() if room < waits else ()
+        tops = Counter(top_of(each.path) for each in many if not each.reason)
+        return Sight(
+            self.met.keeping, lambda path: pending(path) is not None, room, tops, names=names
+        )
+
+    def _has_room(self) -> bool:
+        """Whether files were left for later, and half of what came before them is taken."""
+        waits = len(self.settler) - self._held
+        return self.available and bool(self.later) and waits <= self.room // 2
 
     async def _seen(self, looking: Callable[[], T]) -> T:
         return await self.thread(while_there, self.parts, self.drop, looking)
@@ -185,22 +183,52 @@ class Looker:
         self._again = [(at, path) for at, path in self._again if at > now]
         if not hints and not due:
             return
+        if self.gathering:
+            due |= hinted(hints)
+        found = await self._look_below(hints, hints | due)
+        new = [path for path in found.folders if path in hints] if found else ()
+        self._again = sorted([*self._again, *((now + s, p) for s in AGAIN for p in new)])
+
+    async def look_into(self, name: bytes) -> Look | None:
+        """Look at one name at the top of the drop and all below it; None: that can't be told."""
+        found = await self._look_below({name, name + SIGN}, {name})
+        if found is None or not found.complete or found.aside:
+            return None
+        if self.gathering:
+            self.gathering.mind_only({each.path for each in found.minded}, below=name)
+        return found
+
+    async def _look_below(self, paths: set[bytes], folders: set[bytes]) -> Look | None:
+        """What lies at these paths, and in and below these directories; None: that can't be told.
+
+        What is at `paths` stands in `found` too.
+        """
+        sight = self._sight()
         try:
-            seen = await self._seen(lambda: stat(self.drop.path, sorted(hints)))
+            seen = await self._seen(lambda: stat(self.drop.path, sorted(paths)))
             found = await self._seen(
                 lambda: look(
-                    self.drop.path, ignore=self._ignore, below=hints | due, beat=self.thread.beat
+                    self.drop.path,
+                    ignore=self._ignore,
+                    below=folders,
+                    beat=self.thread.beat,
+                    known=sight,
+                    mind=self.gathering is not None,
                 )
             )
         except MissingPlaceError as error:
             self._unavailable(str(error))
-            return
-        await self._meet(found)
-        for each in seen:
-            if isinstance(each, Seen) and not self._ignored(each.path):
-                await self._see(each)
-        new = [path for path in found.folders if path in hints]
-        self._again = sorted([*self._again, *((now + s, p) for s in AGAIN for p in new)])
+            return None
+        self.later |= sight.later
+        for path, each in zip(sorted(paths), seen, strict=True):
+            if each is None:
+                self.met.vanished(path)
+        here = [each for each in seen if isinstance(each, Seen)]
+        named = [each for each in here if not self._ignored(each.path)]
+        minded = [each for each in here if self._ignored(each.path) and is_minded(each)]
+        found = replace(found, found=[*found.found, *named], minded=[*found.minded, *minded])
+        await self.met.meet(found)
+        return found
 
     def _ignored(self, path: bytes) -> bool:
         *folders, name = path.split(b"/")
@@ -223,64 +251,7 @@ class Looker:
             if isinstance(seen, Seen) and seen.kind == "file":
                 self.settler.see(path, seen.print, now)
             elif not isinstance(seen, int):
-                self.gone(path)
-
-    async def _meet(self, found: Look) -> None:
-        for seen in found.found:
-            await self._see(seen)
-
-    async def _see(self, seen: Seen) -> None:
-        if seen.kind != "file":
-            self._pass_by(seen)
-            return
-        if self._is_done(seen):
-            return
-        known = self._taken.get(seen.path)
-        if known is not None and known.same_content(seen.print):
-            await self._meet_taken(seen, known)
-            return
-        self.settler.see(seen.path, seen.print, self.parts.clock.monotonic())
-
-    def _pass_by(self, seen: Seen) -> None:
-        """A link, FIFO, socket or device stays; said once."""
-        if seen.path not in self._passed:
-            self._passed.add(seen.path)
-            text, code = f"It is a {seen.kind}, not a file.", RefusalCode.NOT_REGULAR.value
-            where = {"drop": self.drop.name, "path": seen.path}
-            message = "Something that is no file stays"
-            self.parts.emit(
-                "file.waiting", **where, code=code, text=text, message=message, level="info"
-            )
-
-    def _is_done(self, seen: Seen) -> bool:
-        done = self._done.get(seen.path)
-        return done is not None and done.same_content(seen.print)
-
-    async def _meet_taken(self, seen: Seen, known: Fingerprint) -> None:
-        """A source whose content is filed: kept, or removed now where that failed before.
-
-        One that is not quite the same (another ctime) is read again before it is removed.
-        """
-        if self.drop.after == "keep":
-            self._done[seen.path] = seen.print
-        elif known == seen.print:
-            gone = await self.thread(remove_source, self.parts, self.drop, seen.path, seen.print)
-            if gone:
-                self._taken.pop(seen.path)
-                await self.thread(self.parts.receiving.forget_taken, self.drop.name, [seen.path])
-            else:
-                self._done[seen.path] = seen.print
-                self._staying.add(seen.path, seen.print)
-        else:
-            self.settler.see(seen.path, seen.print, self.parts.clock.monotonic())
-
-    def _forget(self, paths: set[bytes]) -> None:
-        for path in paths:
-            self._done.pop(path, None)
-            self._staying.forget(path)
-        gone = [path for path in paths if self._taken.pop(path, None) is not None]
-        if gone:
-            self.parts.receiving.forget_taken(self.drop.name, gone)
+                self.met.gone(path)
 
     def tell_silence(self) -> None:
         """Say that a drop is not there whose directory does not answer. The call itself goes on."""
@@ -288,7 +259,7 @@ class Looker:
             self._unavailable("it does not answer")
 
     def _unavailable(self, text: str) -> None:
-        self.available = False
+        self.available, self._by_names = False, WHOLLY
         tell_unavailable(self.parts, self.drop, text)
 
     def _there(self, found: Look) -> None:

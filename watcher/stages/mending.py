@@ -4,13 +4,14 @@ import gzip
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from watcher.core import names
+from watcher.core.archived import Entry
 from watcher.core.mend import Facts, Mend, mend, to_read
-from watcher.core.model import Entry, Instance
+from watcher.core.session import Instance
 from watcher.core.soundness import by_path
 from watcher.dicom import catalog
 from watcher.dicom.repair import Named
@@ -65,12 +66,21 @@ class Work:
 
 
 def works(
-    parts: Parts, base: str, document: Document, digests: Digests, *, accept: bool
+    parts: Parts,
+    base: str,
+    document: Document,
+    digests: Digests,
+    *,
+    accept: bool,
+    ahead: Collection[str] = (),
 ) -> list[Work]:
-    """Every catalog of the session in the folder `base`, mended. StorageError as `reread`."""
+    """Every catalog of the session in the folder `base`, mended. StorageError as `reread`.
+
+    `ahead`: files that no catalog is to list yet.
+    """
     every = [*listings(base, document), *_bare(base, document)]
     found = [_salvaged(base, each) for each in every if each.fault or each.data]
-    known = {item.path for each in found for item in each.items}
+    known = {item.path for each in found for item in each.items}.union(ahead)
     raw = [Work(each, tuple(_unlisted(base, each, known))) for each in found]
     sums = _digests(base, found, digests)
     wanted = {path for work in raw for path in _wanted(work, document, sums, accept=accept)}

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from watcher.core.errors import StorageError
-from watcher.core.model import Fingerprint
+from watcher.core.file import Fingerprint
 from watcher.core.policy import Drop
-from watcher.io.reserve import Incoming
+from watcher.io.desk import Incoming
 from watcher.stages.parting import remove_source
 from watcher.stages.parts import Parts
 

@@ -8,10 +8,11 @@ import os
 from enum import Enum
 
 from watcher.core import life
-from watcher.core.model import Fingerprint, Place
+from watcher.core.file import Fingerprint
 from watcher.core.policy import Drop
+from watcher.core.session import Place
 from watcher.io import files, sources
-from watcher.io.reserve import Reserved
+from watcher.io.desk import Reserved
 from watcher.stages.parts import Parts
 from watcher.stages.reading import mark
 

@@ -4,10 +4,10 @@ import threading
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from watcher.core.events import Emit
-from watcher.core.model import Finding, Session, Status
+from watcher.core.emit import Emit
 from watcher.core.policy import Project, Projects, SessionRules
 from watcher.core.record import finding_values
+from watcher.core.session import Finding, Session, Status
 from watcher.io.clock import Clock
 from watcher.io.lease import Leases, destination_key, session_key
 from watcher.io.ledger import Ledger
@@ -49,10 +49,15 @@ class Parts:
         return self.projects.known.get(session.project) if session.project else None
 
     def auto_archive(self, session: Session) -> bool:
-        """Whether the session is archived without a person (spec 6: AA overrules the project)."""
+        """Whether the session is archived without a person.
+
+        The drops' dest overrules AA, which overrules the project (spec 6, 7).
+        """
         project = self.project(session)
         if project is None or session.hold_auto:
             return False
+        if session.dest == "archive":
+            return True
         return project.auto_archive if session.auto_archive is None else session.auto_archive
 
     def keys(self, session: Session) -> list[str]:

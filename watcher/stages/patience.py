@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from watcher.core.model import RefusalCode
+from watcher.core.file import RefusalCode
 from watcher.core.policy import Drop
 from watcher.core.settle import LONG, Waiting
 

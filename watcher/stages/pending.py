@@ -1,4 +1,4 @@
-"""What is said of files that wait in a drop: stuck ones, those a drain leaves, unread ones."""
+"""What is said of files in a drop: stuck ones, those a drain leaves, unread and misplaced ones."""
 
 import os
 import shlex
@@ -6,11 +6,14 @@ from collections.abc import Iterable
 
 from watcher.core.errors import WorkerError, told
 from watcher.core.policy import Drop
+from watcher.core.route import NO_MATCH
+from watcher.core.session import Identity
 from watcher.core.settle import Waiting
 from watcher.stages.parts import Parts
 
 MACHINE = "machine"  # why a file waits that the machine failed on
 READERS = "readers"  # the key of what is said of them
+FOLDERS = 10_000  # that are remembered as said to be misplaced
 
 
 def tell_stuck(parts: Parts, drop: Drop, key: str, waiting: Waiting) -> None:
@@ -55,3 +58,23 @@ def tell_readers(parts: Parts, error: WorkerError | None) -> None:
             error=told(error),
             hint="watcher check",
         )
+
+
+class Unmatched:
+    """Folders of one drop that do not fit its layout: each is said once, in a run."""
+
+    def __init__(self, parts: Parts, drop: Drop) -> None:
+        self._parts = parts
+        self._drop = drop
+        self._said: set[bytes] = set()
+
+    def tell(self, path: bytes, identity: Identity) -> None:
+        """A file of the drop was identified: by its layout, or without."""
+        folder = os.path.dirname(path) or b"."
+        if identity.origins.get("layout") != NO_MATCH or folder in self._said:
+            return
+        if len(self._said) >= FOLDERS:  # a drop of folders without end: some are said again
+            self._said.clear()
+        self._said.add(folder)
+        layout = "/".join(self._drop.layout)
+        self._parts.emit("drop.unmatched", drop=self._drop.name, path=folder, layout=layout)

@@ -7,8 +7,8 @@ from typing import Final
 from watcher.core.errors import ClashError, StorageError
 from watcher.core.policy import Drop
 from watcher.io import files, sources
+from watcher.io.desk import Incoming
 from watcher.io.halves import NO_LINKS
-from watcher.io.reserve import Incoming
 from watcher.stages.parts import Parts
 
 # a link would not do after all: another file system behind the same device number, or a policy

@@ -12,9 +12,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
+from watcher.core.archived import Entry
 from watcher.core.errors import DocumentError, RefusedError
-from watcher.core.model import Entry, Finding, Fingerprint, Session
+from watcher.core.file import Fingerprint
 from watcher.core.record import finding_of, finding_values, session_of, session_values
+from watcher.core.session import Finding, Session
 from watcher.dicom import catalog
 from watcher.io import files
 from watcher.stages.documents import Next
@@ -129,6 +131,12 @@ class Promise:
         carried = tuple(carry.source for carry in self.carries)
         dropped = tuple(drop.source for drop in self.drops)
         return (*carried, *dropped, *(aside.source for aside in self.asides))
+
+    @property
+    def targets(self) -> frozenset[str]:
+        """Where in the archived session they are, or are to be."""
+        carried = frozenset(carry.target for carry in self.carries)
+        return carried.union(drop.target for drop in self.drops)
 
 
 LISTS: Final = ("leftovers", "sizes", "studies", "totals")

@@ -9,20 +9,36 @@ import errno
 import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
 from watcher.core.errors import ClashError, storage_error
-from watcher.core.model import Candidate, Fingerprint, Refusal, RefusalCode, Session
+from watcher.core.file import Candidate, Fingerprint, Refusal, RefusalCode
 from watcher.core.policy import Drop
 from watcher.io import files, sources
 from watcher.io.registry import SetAside
 from watcher.stages.parting import remove_source
 from watcher.stages.parts import Parts, iso
-from watcher.stages.promise import Aside, Promise
 from watcher.stages.reading import mark
 
 REASON: Final = "reason.json"
+LONGEST: Final = 3800  # bytes of a path: PATH_MAX of Linux, less what our own names add
+
+
+@dataclass(frozen=True, slots=True)
+class Coming:
+    """A file on its way into an entry: `path` below `root`, to `target` or else to `other`."""
+
+    root: str
+    path: bytes
+    target: str
+    other: str
+
+    @property
+    def temp(self) -> str:
+        """Its copy while that has no name."""
+        return files.temporary(self.target)
 
 
 def put_aside(
@@ -34,18 +50,18 @@ def put_aside(
     """
     store = parts.storage.require("quarantine")
     shared = refusal.code is RefusalCode.NOT_DICOM
-    place = _place(drop, candidate, parts.clock.now(), shared=shared)
+    place = _place(parts, drop, candidate, shared=shared)
     folder = os.path.join(store, place)
-    target = os.path.join(folder, _name(candidate, shared=shared))
+    coming = coming_to(folder, drop.path, candidate, shared=shared)
     with parts.leases.exclusive(settling_key(os.path.basename(place))):
-        files.make_folder(os.path.dirname(target))
-        again = _take_in(drop, candidate, target)
-        files.sync_folders([target])
-        entry = _entry(parts, candidate, refusal, place=place, again=again)
-        _write_reason(folder, entry)
+        files.make_folder(os.path.dirname(coming.target))
+        again = _take_in(coming)
+        files.sync_folders([coming.target])
+        entry = entry_of(parts, candidate, refusal, place=place, new=0 if again else 1)
+        write_reason(folder, entry)
         parts.registry.set_aside(entry)
     parts.receiving.record([], {candidate: candidate.print})
-    _say(parts, entry, shared=shared)
+    say(parts, entry, shared=shared, first=entry.files == 1)
     if drop.after == "keep" or not remove_source(parts, drop, candidate.path, candidate.print):
         return candidate.print
     parts.receiving.forget_taken(drop.name, [candidate.path])
@@ -57,60 +73,99 @@ def settling_key(entry: str) -> str:
     return f"settling/{entry}"
 
 
-def _place(drop: Drop, candidate: Candidate, now: float, *, shared: bool) -> str:
-    day = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%d")
+def _place(parts: Parts, drop: Drop, candidate: Candidate, *, shared: bool) -> str:
     if shared:
         top = candidate.path.split(b"/")[0] if b"/" in candidate.path else b""
-        own = _mark(f"{drop.name}/{day}/".encode() + top)  # an entry's id is unique in the store
-        return f"{drop.name}/{day}/aside-{own}"
+        return shared_place(parts, drop, top)
     seen = candidate.print
-    return f"{drop.name}/{day}/{_mark(candidate.path, seen.size, seen.mtime_ns, seen.inode)}"
+    own = marked(candidate.path, seen.size, seen.mtime_ns, seen.inode)
+    return f"{drop.name}/{day(parts)}/{own}"
 
 
-def _mark(path: bytes, *more: int) -> str:
+def shared_place(parts: Parts, drop: Drop, top: bytes, kind: str = "aside") -> str:
+    """The entry, relative to the store, of files that are no DICOM: by dropped folder and day."""
+    today = day(parts)
+    own = marked(f"{drop.name}/{today}/".encode() + top)  # an entry's id is unique in the store
+    return f"{drop.name}/{today}/{kind}-{own}"
+
+
+def day(parts: Parts) -> str:
+    """Today, as the tree has it."""
+    return datetime.fromtimestamp(parts.clock.now(), UTC).strftime("%Y-%m-%d")
+
+
+def marked(path: bytes, *more: int) -> str:
     """A short name for a path, the same at every try."""
     return mark(path + b"\0" + repr(more).encode())[:12]
 
 
-def _name(candidate: Candidate, *, shared: bool) -> str:
-    """The original name; in a shared entry the path below the dropped folder."""
-    path = os.fsdecode(candidate.path)
-    name = path if shared else os.path.basename(path)
+def kept_name(name: str) -> str:
+    """A name at the top of an entry: the original one, unless that is the one of our reason."""
     return f"{name}.dropped" if name == REASON else name
 
 
-def _take_in(drop: Drop, candidate: Candidate, target: str) -> bool:
-    """The source's bytes under `target`: copied, so that nobody outside can change them.
+def fitting(folder: str, path: bytes, inside: str) -> str:
+    """Where a file lies inside a folder; where that would be too long, below a mark of its path."""
+    if len(os.fsencode(folder)) + len(os.fsencode(inside)) < LONGEST:
+        return inside
+    return f"{marked(path)}/{os.path.basename(inside)}"
+
+
+def coming_to(
+    folder: str, root: str, candidate: Candidate, *, shared: bool, path: bytes | None = None
+) -> Coming:
+    """A file's way into an entry: under its name; in a shared one under its path in the drop.
+
+    `path`: where it lies below `root`, if not under the candidate's path.
+    """
+    name = os.fsdecode(candidate.path)
+    inside = fitting(folder, candidate.path, name) if shared else os.path.basename(name)
+    target = os.path.join(folder, kept_name(inside))
+    other = f"{target}.{marked(candidate.path, candidate.print.mtime_ns)}"
+    return Coming(root, candidate.path if path is None else path, target, other)
+
+
+def _take_in(coming: Coming) -> bool:
+    """The source's bytes in the entry: copied, so that nobody outside can change them.
 
     Whether they lay there already.
     """
-    temp = files.temporary(target)
-    other = f"{target}.{_mark(candidate.path, candidate.print.mtime_ns)}"
-    for place in (target, other):
-        files.clear_half(place, temp)
-    files.remove(temp)
-    with sources.parent_of_drop(drop.path, candidate.path) as (folder, name):
-        sources.copy_from(folder, name, temp)
+    copy_in(coming, durable=True)
+    return name_it(coming)
+
+
+def copy_in(coming: Coming, *, durable: bool) -> None:
+    """The copy, under its temporary name; what a try before left of it is taken back."""
+    for place in (coming.target, coming.other):
+        files.clear_half(place, coming.temp)
+    files.remove(coming.temp)
+    with sources.parent_of_drop(coming.root, coming.path) as (folder, name):
+        sources.copy_from(folder, name, coming.temp, durable=durable)
+
+
+def name_it(coming: Coming) -> bool:
+    """Give a copy its name; whether the same bytes had it already. StorageError: both are taken."""
     try:
-        for place in (target, other):
+        for place in (coming.target, coming.other):
             try:
-                files.place(temp, place)
+                files.place(coming.temp, place)
             except ClashError:
-                if files.digest(temp) == files.digest(place):
+                if files.digest(coming.temp) == files.digest(place):
                     return True
             else:
                 return False
     finally:
-        files.remove(temp)
+        files.remove(coming.temp)
     raise storage_error(OSError(errno.EEXIST, "its names are taken"), "setting a file aside")
 
 
-def _entry(
-    parts: Parts, candidate: Candidate, refusal: Refusal, *, place: str, again: bool
+def entry_of(
+    parts: Parts, candidate: Candidate, refusal: Refusal, *, place: str, new: int
 ) -> SetAside:
+    """An entry as it is with `new` more files; 0: they may have been counted before."""
     entry_id = os.path.basename(place)
-    before = {each.id: each for each in parts.registry.aside(only_open=False)}.get(entry_id)
-    count = _count(parts, place) if again or before is None else before.files + 1
+    before = parts.registry.entry(entry_id)
+    known = before if before and before.open and new else None
     return SetAside(
         id=entry_id,
         drop=candidate.drop,
@@ -120,18 +175,19 @@ def _entry(
         text=refusal.text,
         hint=refusal.hint or f"watcher quarantine show {entry_id}",
         sop=refusal.sop,
-        files=count,
+        files=known.files + new if known else count_files(parts, place),
         set_aside=parts.clock.now(),
     )
 
 
-def _count(parts: Parts, place: str) -> int:
+def count_files(parts: Parts, place: str) -> int:
     """The files of an entry, looked at only where the ledger may not have them all."""
     folder = os.path.join(parts.storage.path("quarantine"), place)
     return sum(path != REASON and not path.endswith(".new") for path in files.walk(folder))
 
 
-def _write_reason(folder: str, entry: SetAside) -> None:
+def write_reason(folder: str, entry: SetAside, **more: object) -> None:
+    """What an entry is, beside its files; swapped in."""
     values: Mapping[str, object] = {
         "id": entry.id,
         "drop": entry.drop,
@@ -143,13 +199,14 @@ def _write_reason(folder: str, entry: SetAside) -> None:
         "path_base64": base64.b64encode(entry.path).decode(),
         "files": entry.files,
         "set_aside": iso(entry.set_aside),
+        **more,
     }
     text = json.dumps(values, indent=1).encode() + b"\n"
     files.swap(os.path.join(folder, REASON), text)
 
 
-def _say(parts: Parts, entry: SetAside, *, shared: bool) -> None:
-    """Once for each entry; a folder of set-aside files is one entry."""
+def say(parts: Parts, entry: SetAside, *, shared: bool, first: bool = True) -> None:
+    """Once for each entry; a folder of set-aside files is one, told of with its `first` file."""
     key = f"quarantine/{entry.id}"
     fields = {
         "drop": entry.drop,
@@ -161,79 +218,24 @@ def _say(parts: Parts, entry: SetAside, *, shared: bool) -> None:
     }
     if shared:  # a start that found it half made has taken it for one that waits
         parts.conditions.clear("quarantine.settled", key, **fields, outcome="set aside")
-        if entry.files == 1:
+        if first:
             parts.emit("file.quarantined", key=key, level="info", **fields)
     else:
         parts.conditions.raise_("file.quarantined", key, parts.clock.now(), **fields)
 
 
-_BY_ARCHIVING: Final = {
-    "other-class": (
-        "its SOP instance UID is archived under another SOP class",
-        "give it a UID of its own and send it again; then `{purge}`",
-    ),
-    "stray-file": (
-        "it lay in a scan folder and is no instance of the session",
-        "keep it elsewhere if it is needed; then `{purge}`",
-    ),
-}
-
-
-def place_aside(session: Session, drop: str, code: str, name: str) -> str:
-    """Where a file that archiving sets aside goes, relative to the store; one entry for a code.
-
-    A session that is archived in parts adds to its entry.
-    """
-    day = f"{session.id[:4]}-{session.id[4:6]}-{session.id[6:8]}"
-    drop = drop or next(iter(session.drops), "unknown")  # after a lost ledger
-    return f"{drop}/{day}/{session.id}-{code}/{name}"
-
-
-def note_asides(parts: Parts, promise: Promise) -> None:
-    """The quarantine's entries of what an archiving set aside."""
-    aside = [each for each in promise.asides if each.store == "quarantine"]
-    filed = parts.ledger.instances(promise.session.id) if aside else []
-    sent = {each.place.path: each.source for each in filed if each.source}
-    for place in dict.fromkeys("/".join(each.target.split("/")[:3]) for each in aside):
-        here = [each for each in aside if each.target.startswith(f"{place}/")]
-        _note_aside(parts, here, place, sent)
-
-
-def _note_aside(
-    parts: Parts, aside: Sequence[Aside], place: str, sent: Mapping[str, bytes]
-) -> None:
-    """`sent`: where the session's files lay in the drop, as far as the ledger knows."""
-    drop, _, entry_id = place.split("/")
-    code = aside[0].because
-    text, hint = _BY_ARCHIVING[code]
-    entry = SetAside(
-        id=entry_id,
-        drop=drop,
-        code=code,
-        place=place,
-        path=sent.get(aside[0].source) or os.fsencode(aside[0].source),
-        text=text,
-        hint=hint.format(purge=f"watcher quarantine purge {entry_id} --reason TEXT"),
-        sop="",
-        files=_count(parts, place),
-        set_aside=parts.clock.now(),
-    )
-    _write_reason(os.path.join(parts.storage.require("quarantine"), place), entry)
-    parts.registry.set_aside(entry)
-    _say(parts, entry, shared=False)
-
-
 def supersede(parts: Parts, sops: Sequence[str]) -> None:
     """Close the entries of these SOP instances, which have just been filed."""
-    _supersede(parts, parts.registry.waiting_for(sops))
+    close_superseded(parts, parts.registry.waiting_for(sops))
 
 
 def supersede_filed(parts: Parts) -> None:
     """The same at a start, for what a crash left open after its instance was filed."""
-    _supersede(parts, parts.registry.filed_since())
+    close_superseded(parts, parts.registry.filed_since())
 
 
-def _supersede(parts: Parts, entries: Sequence[str]) -> None:
+def close_superseded(parts: Parts, entries: Sequence[str]) -> None:
+    """Close these entries, and say so."""
     for entry in entries:  # closed last: what is open is found again after a crash
         key = f"quarantine/{entry}"
         parts.conditions.clear("quarantine.settled", key, entry=entry, outcome="superseded")

@@ -4,14 +4,13 @@ import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any, Final
+from typing import Any
 
 from watcher.core.errors import StorageError, storage_error
-from watcher.core.model import Candidate, Examined, Fingerprint, Header, Refusal, RefusalCode
-from watcher.core.policy import Drop
+from watcher.core.file import Candidate, Examined, Fingerprint, Header, Refusal, RefusalCode
+from watcher.core.policy import DEEPEST, Drop
 from watcher.core.settle import Quiet
-
-ARCHIVES: Final = (b".zip", b".tar", b".tar.gz", b".tgz")
+from watcher.core.unit import ARCHIVES
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +34,7 @@ def request(
     """What a reader is asked of one file.
 
     copy: a link would not do; quiet: in full, so that a lease is asked for but not required; for
-    long, so that it may have holes; filed: it lies in a store.
+    long, so that it may have holes; filed: it lies in a store, whatever `[limits]` said then.
     """
     # by process: the reader of a daemon that was killed may still be writing its own
     name = f"{mark(candidate.drop.encode() + bytes(1) + candidate.path)}-{os.getpid()}"
@@ -50,6 +49,7 @@ def request(
         "filed": filed,
         "tags": sorted(tags),
         "size": candidate.print.size,
+        **({"limits": {"depth": DEEPEST}} if filed else {}),
     }
 
 
@@ -78,10 +78,3 @@ def is_archive(candidate: Candidate, refusal: Refusal) -> bool:
     """Whether a file that is no DICOM is a unit of them, by its name (spec 7)."""
     ending = candidate.path.lower().endswith(ARCHIVES)
     return ending and refusal.code is RefusalCode.NOT_DICOM
-
-
-def why_it_waits(candidate: Candidate, refusal: Refusal) -> str:
-    """One sentence for people."""
-    if is_archive(candidate, refusal):
-        return "it is an archive file; this version unpacks none"
-    return refusal.text

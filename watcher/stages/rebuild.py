@@ -8,9 +8,10 @@ from typing import Any
 from watcher.core import life, names
 from watcher.core.check import verdict
 from watcher.core.errors import DocumentError, OutsideError, StorageError, WorkerError
-from watcher.core.model import Instance, Place, Scan, ScanResource, Session, Status
 from watcher.core.scans import arrange
+from watcher.core.session import Instance, Place, Scan, ScanResource, Session, Status
 from watcher.io import files
+from watcher.stages import ahead
 from watcher.stages.documents import waiting_xml, whole_catalog
 from watcher.stages.parts import Parts, Stopped
 from watcher.stages.validate import judge, readable
@@ -52,6 +53,7 @@ def _build(parts: Parts, session: Session) -> Session:
     session = replace(session, scan_ids={**session.scan_ids, **{s.uid: s.id for s in scans}})
     _write_catalogs(parts, session, scans)
     judged = judge(parts, session, scans)
+    ahead.hold_back(parts, judged)
     parts.check_stop()
     files.swap(parts.storage.beside(session, "xml"), waiting_xml(parts, session, judged.scans))
     return replace(session, findings=judged.findings, partly=judged.partly)

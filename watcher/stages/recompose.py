@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Literal
 
 from watcher.core import names
-from watcher.core.model import Instance, Scan, ScanResource, Session, Status
 from watcher.core.scans import arrange, scan_order, studies
+from watcher.core.session import Instance, Scan, ScanResource, Session, Status
 from watcher.core.soundness import differs
 from watcher.dicom import document as xml
 from watcher.dicom.repair import named

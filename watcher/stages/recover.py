@@ -1,7 +1,6 @@
 """What a start does first: finish or take back what was cut off, and make the ledger agree."""
 
 import json
-import os
 from collections.abc import Mapping
 
 from watcher.core import life
@@ -12,12 +11,12 @@ from watcher.core.errors import (
     RefusedError,
     StorageError,
 )
-from watcher.core.model import Instance, Session, Status
 from watcher.core.policy import Drop, Identify
 from watcher.core.route import identify
-from watcher.io import files
+from watcher.core.session import Instance, Session, Status
+from watcher.io import agenda, files
 from watcher.io.lease import destination_key
-from watcher.stages import adopt
+from watcher.stages import adopt, unit_carrying, unit_promise
 from watcher.stages.archive import carry_forward
 from watcher.stages.decide import carry_move, relocate
 from watcher.stages.decided import bind, note_all
@@ -26,7 +25,7 @@ from watcher.stages.hands import settle_hands
 from watcher.stages.hop import Hop
 from watcher.stages.parts import Parts, Stopped
 from watcher.stages.quarantine import supersede_filed
-from watcher.stages.requeue import index
+from watcher.stages.reindex import index
 from watcher.stages.shelves import archive_index
 from watcher.stages.split import carry_split
 
@@ -37,8 +36,8 @@ OPEN = tuple(sorted(life.OPEN))
 async def recover(parts: Parts, examine: adopt.Examine, thread: Hop) -> None:
     """Everything a start owes the last run. The caller holds the stores that are there."""
     if parts.storage.is_there("prearchive"):
-        await thread(_sweep, parts)
-        await thread(parts.ledger.clamp, parts.clock.now())
+        await thread(unit_promise.sweep, parts)
+        await thread(agenda.clamp, parts.ledger, parts.clock.now())
         _say(parts, await thread(settle_hands, parts), "files that were being filed")
         adopted = await adopt.sessions(parts, examine, thread)
         _say(parts, adopted, "sessions of the tree that the ledger did not know as they are")
@@ -52,20 +51,13 @@ async def recover(parts: Parts, examine: adopt.Examine, thread: Hop) -> None:
     await thread(_rebind, parts)
     if parts.storage.is_there("prearchive"):
         _say(parts, await thread(_carry_all, parts), "sessions that were being worked on")
+        _say(parts, await unit_carrying.carry_all(parts, examine, thread), unit_carrying.LANDING)
         await thread(_tell_all, parts)
 
 
 def _say(parts: Parts, count: int, text: str) -> None:
     if count:
         parts.emit("daemon.recovered", count=count, text=text, outcome="carried on")
-
-
-def _sweep(parts: Parts) -> None:
-    """Copies that were being read: their sources are where they were."""
-    incoming = parts.storage.incoming
-    files.make_folder(incoming)
-    for name in files.names_in(incoming):
-        files.remove(os.path.join(incoming, name))
 
 
 def _rebind(parts: Parts) -> None:

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from watcher.core.errors import RefusedError, UnknownSessionError
-from watcher.core.model import Session
+from watcher.core.session import Session
 from watcher.core.soundness import Change, Checked
-from watcher.io import files
+from watcher.io import files, journal
 from watcher.io.digests import Digests
 from watcher.stages import history
 from watcher.stages.decided import decision_on, note
@@ -21,6 +21,7 @@ from watcher.stages.inventory import Document, links, merging, session_document
 from watcher.stages.mending import Work, text_of, works
 from watcher.stages.parts import Parts, iso
 from watcher.stages.recompose import known_session, session_text
+from watcher.stages.sent import ahead_of
 from watcher.stages.shelves import reshelve
 from watcher.stages.verify import NOBODY, Seen, check, say
 
@@ -54,7 +55,8 @@ def refresh(
             f"{linked[0] or label} in {project}/{label} is a symbolic link, not a folder",
             hint="put the folder itself in its place",
         )
-    found = works(parts, base, document, digests, accept=bool(accept))
+    ahead = ahead_of(parts, project, label)
+    found = works(parts, base, document, digests, accept=bool(accept), ahead=ahead)
     swaps = _Swaps(parts, project, label, document, found, accept=bool(accept))
     if swaps.changed:
         swaps.carry_out(who, accept)
@@ -126,7 +128,7 @@ class _Swaps:
             "reason": accept,
             "changed": [[each.path, each.what] for each in self.changed],
         }
-        files.append_line(os.path.join(self.base, "logs", "events.jsonl"), json.dumps(line))
+        journal.append_line(os.path.join(self.base, "logs", "events.jsonl"), json.dumps(line))
         if self.accepted:
             note(parts, self.session, decision_on(parts, self.session, "refresh", who, accept))
 

@@ -4,12 +4,11 @@ A file is durable in the drop before it leaves the quarantine, and an entry is c
 one has left, so a command that was cut off is finished by the next try.
 """
 
-import base64
 import json
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime
 from typing import Any, Final
 
 from watcher.core import names, pick
@@ -21,24 +20,28 @@ from watcher.core.errors import (
     StorageError,
     UnknownSessionError,
 )
-from watcher.core.model import RefusalCode
+from watcher.core.file import RefusalCode
 from watcher.core.policy import Drop
-from watcher.io import files
+from watcher.io import files, journal
 from watcher.io.lease import session_key
 from watcher.io.registry import SetAside
-from watcher.io.returning import FORBIDDEN, give_back, is_inside, may_be_written
+from watcher.io.returning import FORBIDDEN, give_back, may_be_written
 from watcher.report.text import printable
 from watcher.stages.claims import check_free
-from watcher.stages.history import contents, tree
+from watcher.stages.giving_back import give_unit_back, is_owed
+from watcher.stages.history import contents
 from watcher.stages.parts import Parts, iso
 from watcher.stages.presence import check_mount
 from watcher.stages.quarantine import REASON, settling_key
+from watcher.stages.refusing import is_unit, withdraw
 
 BY_ARCHIVING: Final = frozenset({RefusalCode.OTHER_CLASS.value, "stray-file"})
 """Codes of entries that hold files under names of a session, not of the drop."""
-_TOLD: Final = ("code", "text", "hint", "sop_instance")  # of an entry, as its reason has them
-SHARED: Final = RefusalCode.NOT_DICOM.value
-"""The code of entries that hold the files of a dropped folder under their paths."""
+LISTS: Final = RefusalCode.DICOMDIR.value
+"""The code of entries of nothing but DICOMDIRs: they are closed from the first."""
+SHARED: Final = frozenset({RefusalCode.NOT_DICOM.value, LISTS})
+"""Codes of entries that hold the files of a dropped folder under their paths."""
+_REASON: Final = ("member", "code", "text")  # one of a unit's, as it is written
 
 
 def entry(parts: Parts, text: str) -> SetAside:
@@ -67,6 +70,15 @@ def folder_of(parts: Parts, aside: SetAside) -> str:
     return os.path.join(parts.storage.path("quarantine"), aside.place)
 
 
+def reasons(parts: Parts, aside: SetAside) -> list[dict[str, str]]:
+    """Why a unit was refused, each with its `member`, `code` and `text`; of other entries none."""
+    try:
+        told = json.loads(files.read_if_there(os.path.join(folder_of(parts, aside), REASON)) or b"")
+        return [{word: str(each[word]) for word in _REASON} for each in told["reasons"]]
+    except (ValueError, KeyError, TypeError, OutsideError):
+        return []
+
+
 # -- requeue -------------------------------------------------------------------------------------
 
 
@@ -86,12 +98,27 @@ def requeue(
     with parts.leases.hold(_keys(aside), parts.clock.now()):
         aside = _again(parts, aside)
         _note(parts, aside, f"quarantine requeue {aside.id}", who, reason)
-        folder = folder_of(parts, aside)
-        for path in paths(parts, aside):
-            parts.check_stop()
-            _give(drop, aside, os.path.join(folder, path), path)
-            files.remove(os.path.join(folder, path))
-        return _settle(parts, aside, "requeued")
+        if is_unit(aside):
+            _give_whole(parts, drop, aside)
+        else:
+            _give_each(parts, drop, aside)
+        return settle(parts, aside, "requeued")
+
+
+def _give_whole(parts: Parts, drop: Drop, aside: SetAside) -> None:
+    folder = folder_of(parts, aside)
+    with _written_to(drop):
+        if os.path.isdir(folder):  # else a try that was cut off has given it back
+            give_unit_back(parts, drop, aside, folder)
+    withdraw(parts, aside)
+
+
+def _give_each(parts: Parts, drop: Drop, aside: SetAside) -> None:
+    folder = folder_of(parts, aside)
+    for path in paths(parts, aside):
+        parts.check_stop()
+        _give(parts, drop, aside, os.path.join(folder, path), path)
+        files.remove(os.path.join(folder, path))
 
 
 def _drop(parts: Parts, drops: Mapping[str, Drop], aside: SetAside) -> Drop:
@@ -117,24 +144,34 @@ def _forbidden(drop: Drop) -> RefusedError:
     return RefusedError(f"drop {drop.name} may not be written", hint=f"ls -ld {drop.path}")
 
 
-def _give(drop: Drop, aside: SetAside, source: str, path: str) -> None:
+@contextmanager
+def _written_to(drop: Drop) -> Iterator[None]:
+    """RefusedError in place of what says that the drop may not be written."""
+    try:
+        yield
+    except StorageError as error:
+        if error.number in FORBIDDEN:
+            raise _forbidden(drop) from error
+        raise
+
+
+def _give(parts: Parts, drop: Drop, aside: SetAside, source: str, path: str) -> None:
     """A file under its own name in the drop, else below a folder named after the entry."""
     for place in _places(aside, path):
+        if is_owed(parts, drop, place):  # the same file, and it goes as soon as it can
+            continue
         try:
-            give_back(source, drop.path, place)
+            with _written_to(drop):
+                give_back(source, drop.path, place)
         except ClashError:
             continue
-        except StorageError as error:
-            if error.number in FORBIDDEN:
-                raise _forbidden(drop) from error
-            raise
         return
     raise RefusedError(f"its names in drop {drop.name} are taken", hint="move what has them")
 
 
 def _places(aside: SetAside, path: str) -> Iterator[bytes]:
     name = os.fsencode(REASON if path == f"{REASON}.dropped" else path)
-    if aside.code == SHARED:
+    if aside.code in SHARED:
         yield name
     elif aside.code not in BY_ARCHIVING:
         yield os.path.join(os.path.dirname(aside.path), name)
@@ -161,7 +198,7 @@ def _again(parts: Parts, aside: SetAside) -> SetAside:
     return now
 
 
-def _settle(parts: Parts, aside: SetAside, outcome: str) -> SetAside:
+def settle(parts: Parts, aside: SetAside, outcome: str) -> SetAside:
     """Close an entry that is empty, say so, and remove its folder.
 
     One that took another file meanwhile stays open with that.
@@ -172,7 +209,7 @@ def _settle(parts: Parts, aside: SetAside, outcome: str) -> SetAside:
             now = replace(aside, files=len(left), open=True)
             parts.registry.set_aside(now)
             return now
-        key, fields = f"quarantine/{aside.id}", _fields(aside)
+        key, fields = f"quarantine/{aside.id}", fields_of(aside)
         if not parts.conditions.clear("quarantine.settled", key, **fields, outcome=outcome):
             parts.emit("quarantine.settled", key=key, **fields, outcome=outcome)
         folder = folder_of(parts, aside)
@@ -184,7 +221,8 @@ def _settle(parts: Parts, aside: SetAside, outcome: str) -> SetAside:
         return replace(aside, open=False)
 
 
-def _fields(aside: SetAside) -> dict[str, Any]:
+def fields_of(aside: SetAside) -> dict[str, Any]:
+    """An entry as lines of the log carry it."""
     told = ("drop", "path", "code", "text", "hint")
     return {**{name: getattr(aside, name) for name in told}, "entry": aside.id}
 
@@ -199,9 +237,11 @@ def purge(parts: Parts, aside: SetAside, *, who: str, reason: str) -> SetAside:
     with parts.leases.hold(_keys(aside), parts.clock.now()):
         aside = _again(parts, aside)
         _note(parts, aside, f"quarantine purge {aside.id}", who, reason)
+        if is_unit(aside):
+            withdraw(parts, aside)
         for path in paths(parts, aside):
             files.remove(os.path.join(folder_of(parts, aside), path))
-        return _settle(parts, aside, "purged")
+        return settle(parts, aside, "purged")
 
 
 def _note(parts: Parts, aside: SetAside, command: str, who: str, reason: str) -> None:
@@ -218,7 +258,7 @@ def _note(parts: Parts, aside: SetAside, command: str, who: str, reason: str) ->
         "code": aside.code,
         "files": aside.files,
     }
-    files.append_line(parts.storage.decisions, json.dumps(values))
+    journal.append_line(parts.storage.decisions, json.dumps(values))
     parts.emit(
         "session.decided",
         key=f"quarantine/{aside.id}",
@@ -227,65 +267,3 @@ def _note(parts: Parts, aside: SetAside, command: str, who: str, reason: str) ->
         user=who,
         reason=reason,
     )
-
-
-# -- a ledger that was lost ----------------------------------------------------------------------
-
-
-def index(parts: Parts) -> int:
-    """Make the index of the quarantine agree with the tree; gives how many entries did not.
-
-    The caller knows that the store is there. An open entry whose folder is gone is closed.
-    """
-    known = {each.place: each for each in parts.registry.aside(only_open=False)}
-    store = parts.storage.path("quarantine")
-    places = map("/".join, tree(store))
-    counts = {each: sum(1 for _ in contents(os.path.join(store, each))) for each in places}
-    here = {place: count for place, count in counts.items() if count}
-    for place in sorted(here.keys() - known.keys()):
-        _take_in(parts, place, here[place])
-    gone = [each for each in known.values() if each.open and each.place not in here]
-    for each in gone:
-        _settle(parts, each, "gone")
-    return len(here.keys() - known.keys()) + len(gone)
-
-
-def _take_in(parts: Parts, place: str, count: int) -> None:
-    aside = _read(parts, place, count)
-    if aside.code != SHARED:  # those wait for nobody
-        key = f"quarantine/{aside.id}"
-        parts.conditions.raise_("file.quarantined", key, parts.clock.now(), **_fields(aside))
-    parts.registry.set_aside(aside)  # last: a start that is cut off says it all the same
-
-
-def _read(parts: Parts, place: str, count: int) -> SetAside:
-    """An entry as its `reason.json` has it; one without is listed all the same."""
-    path = os.path.join(parts.storage.path("quarantine"), place, REASON)
-    drop, _, name = place.split("/")
-    values = _values(path)
-    return SetAside(
-        id=name,
-        drop=drop,
-        code=values.get("code", "unknown"),
-        place=place,
-        path=values.get("path", b""),
-        text=values.get("text", "nothing beside it tells why"),
-        hint=values.get("hint", f"watcher quarantine show {name}"),
-        sop=values.get("sop_instance", ""),
-        files=count,
-        set_aside=values.get("moment", parts.clock.now()),
-    )
-
-
-def _values(path: str) -> dict[str, Any]:
-    """What a reason says; nothing where there is none, or it can't be what it should be."""
-    try:
-        values: dict[str, Any] = json.loads(files.read_if_there(path) or b"{}")
-        if not values:
-            return {}
-        source = base64.b64decode(values["path_base64"], validate=True)
-        moment = datetime.fromisoformat(values["set_aside"]).timestamp()
-        told: dict[str, Any] = {name: str(values[name]) for name in _TOLD if name in values}
-        return {**told, "moment": moment, "path": source if is_inside(source) else b""}
-    except (ValueError, KeyError, TypeError, OutsideError):
-        return {}

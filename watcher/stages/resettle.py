@@ -1,7 +1,7 @@
 """A session given another place, or split, and then the project's way with it (spec 9)."""
 
 from watcher.core.errors import RefusedError
-from watcher.core.model import Session, Status
+from watcher.core.session import Session, Status
 from watcher.io.lease import destination_key
 from watcher.stages.archive import archive
 from watcher.stages.decide import relocate, split

@@ -13,8 +13,8 @@ from dataclasses import replace
 
 from watcher.core import life, names
 from watcher.core.errors import ClashError, HeldError, RefusedError
-from watcher.core.model import Instance, Place, Session, Status
 from watcher.core.scans import study_of
+from watcher.core.session import Instance, Place, Session, Status
 from watcher.io import files
 from watcher.io.lease import destination_key, session_key
 from watcher.io.restoring import join

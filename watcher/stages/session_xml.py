@@ -3,8 +3,9 @@
 import os
 from collections.abc import Iterator
 
+from watcher.core.archived import Archived, ArchivedResource
 from watcher.core.errors import DocumentError
-from watcher.core.model import Archived, ArchivedResource, Session, Status
+from watcher.core.session import Session, Status
 from watcher.dicom import document
 from watcher.dicom.repair import Named, named
 from watcher.io import files

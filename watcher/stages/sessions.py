@@ -1,9 +1,10 @@
 """The sessions' stage: those come to rest are built, those READY are archived."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
-from anyio import TASK_STATUS_IGNORED
+from anyio import TASK_STATUS_IGNORED, create_task_group
 from anyio.abc import TaskStatus
 
 from watcher.core import life
@@ -15,18 +16,23 @@ from watcher.core.errors import (
     WorkerError,
     told,
 )
-from watcher.core.model import Session, Status
+from watcher.core.session import Session, Status
+from watcher.io import agenda
+from watcher.stages.ahead import send
 from watcher.stages.archive import archive
 from watcher.stages.bell import Bell
 from watcher.stages.deleting import carry_scans
 from watcher.stages.hop import Hop
 from watcher.stages.intake import Intake
+from watcher.stages.lists import awaited, pending_of
 from watcher.stages.parts import Parts, Stopped
 from watcher.stages.rebuild import build
 from watcher.stages.recover import carry_on
+from watcher.stages.two_hands import Hands
 
 PAUSES = (1.0, 300.0)  # seconds: the first and the longest wait after a transient fault
 LONGEST = 60.0  # seconds between two looks at the ledger, whatever it said was due
+SHARE = 9.0  # times what sending files ahead took, before it is done again: a tenth of the time
 BEGUN = (Status.BUILDING, Status.ARCHIVING, Status.MOVING, Status.DELETING)
 
 STAGED = ("prearchive", "state")  # what building writes to; archiving to all of them
@@ -37,7 +43,7 @@ Work = Callable[[Parts, str], object]
 
 @dataclass
 class Sessions:
-    """Builds and archives, one session at a time, in the order of opening."""
+    """Builds and archives, in the order of opening; small ones with a hand of their own."""
 
     parts: Parts
     intakes: Mapping[str, Intake]
@@ -46,46 +52,94 @@ class Sessions:
 
     def __post_init__(self) -> None:
         """Nothing is put off yet."""
-        self._thread = Hop(1)
+        self._thread = Hop(2)
+        self._hands = Hands(self.bell)
         self._put_off: dict[str, tuple[float, float]] = {}  # not before, and the pause then
+        self._looked: dict[str, tuple[int, float]] = {}  # sent ahead: the generation, and when
+        self._again = 0.0  # when something may be sent ahead again
+        self._unsent = False  # something is to be
 
     async def run(self, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
-        """Round after round, woken by files, looks and deadlines."""
+        """Round after round with both hands, woken by files, looks and deadlines."""
         task_status.started()
+        async with create_task_group() as hands:
+            hands.start_soon(self._go_round, self.bell)
+            hands.start_soon(partial(self._go_round, self.bell.another(), few=True))
+
+    async def _go_round(self, bell: Bell, *, few: bool = False) -> None:
         while True:
+            began = self.parts.clock.monotonic()
             try:
-                await self.round()
-                pause = await self._thread(self._pause)
+                await self.round(few=few)
+                pause = await self._thread(self._pause, began)
             except StorageError:
                 pause = PAUSES[0]  # the ledger failed; `daemon` says so once
-            await self.bell.wait(pause)
+            await bell.wait(pause)
 
     def postponed(self) -> int:
         """How many sessions could not be worked on for now."""
         return len(self._put_off)
 
-    async def round(self, *, idle: bool = False) -> None:
-        """Everything that is due now; with `idle`, sessions rest as soon as nothing is pending."""
-        for session in await self._resting(idle=idle):
+    async def round(self, *, idle: bool = False, few: bool = False) -> None:
+        """Everything that is due now; with `idle`, sessions rest as soon as nothing is pending.
+
+        `few`: what the second hand does, sessions of few files only.
+        """
+        for session in self._hands.turns(await self._resting(idle=idle), few=few):
             await self._work(session, _build)
         if self.pauses():
             return
-        for session in await self._thread(self.parts.ledger.sessions, BEGUN):
+        begun = await self._thread(self.parts.ledger.sessions, BEGUN)
+        for session in self._hands.turns([] if few else begun):
             await self._work(session, carry_on)
-        for session in await self._thread(self.parts.ledger.archivable):
-            if self.parts.auto_archive(session):
-                await self._work(session, _archive)
+        ready = await self._thread(agenda.archivable, self.parts.ledger)
+        for session in self._hands.turns(list(filter(self.parts.auto_archive, ready)), few=few):
+            await self._work(session, _archive)
+        if not idle and not few:
+            await self._send_ahead()
+
+    async def _send_ahead(self) -> None:
+        """One session's new files go into the archive ahead: that which has waited longest."""
+        clock = self.parts.clock.monotonic
+        there = self.parts.storage.is_there("archive")
+        found = await self._thread(agenda.sendable, self.parts.ledger) if there else []
+        self._looked = {each.id: self._looked.get(each.id, (-1, 0.0)) for each in found}
+        began = clock()
+        due = list(self._hands.turns([each for each in found if self._is_due(each, began)]))
+        if due and began >= self._again:
+            session = min(due, key=lambda each: self._looked[each.id][1])
+            done = await self._work(session, send)
+            self._looked[session.id] = (session.generation if done else -1, clock())
+            self._again = clock() + SHARE * (clock() - began)
+            due.remove(session)
+        self._unsent = bool(due)
+
+    def _is_due(self, session: Session, now: float) -> bool:
+        """Whether files have come since it was looked at, and no refusal is waited out."""
+        off = self._put_off.get(_name(session, send), (0.0, 0.0))[0]
+        return now >= off and self._looked[session.id][0] != session.generation
 
     async def _resting(self, *, idle: bool) -> list[Session]:
         now = None if idle else self.parts.clock.now()
         max_open = self.parts.rules.max_open
-        found = await self._thread(self.parts.ledger.resting, now, max_open)
-        return [session for session in found if self._rests(session, idle=idle)]
+        found = await self._thread(agenda.resting, self.parts.ledger, now, max_open)
+        rests = [session for session in found if self._rests(session, idle=idle)]
+        return await self._unawaited(rests, idle=idle) if rests else []
+
+    async def _unawaited(self, rests: Sequence[Session], *, idle: bool) -> list[Session]:
+        """Those for which no listed file is pending, or that have been open for too long."""
+        pending = {
+            name: pending_of(intake.waiting(), hopeful=idle)
+            for name, intake in self.intakes.items()
+            if intake.drop.mode == "gradual"
+        }
+        held = await self._thread(awaited, self.parts, rests, pending)
+        return [each for each in rests if each.id not in held or self._is_overdue(each)]
 
     def _rests(self, session: Session, *, idle: bool) -> bool:
         if idle:
             return not self._holding(session, Intake.settling) or self._is_overdue(session)
-        holding = self._holding(session, lambda intake: intake.settler.holding_folders())
+        holding = self._holding(session, Intake.holding_folders)
         return life.idle(
             session,
             now=self.parts.clock.now(),
@@ -105,35 +159,39 @@ class Sessions:
         }
         return bool(held) and not held.isdisjoint(self.parts.ledger.source_folders(session.id))
 
-    async def _work(self, session: Session, work: Work) -> None:
-        """The one error border of this stage, round one session."""
+    async def _work(self, session: Session, work: Work) -> bool:
+        """The one error border of this stage, round one session; whether it was done."""
         now = self.parts.clock.monotonic()
-        if now < self._put_off.get(session.id, (0.0, 0.0))[0]:
-            return
+        name = _name(session, work)
+        if now < self._put_off.get(name, (0.0, 0.0))[0]:
+            return False
         try:
-            await self._thread(_held, self.parts, session, work)
-            self._put_off.pop(session.id, None)
-            self.parts.failing.over(session.id, *(ALL if work is _archive else STAGED))
+            with self._hands.working(session):
+                wrote = await self._thread(_held, self.parts, session, work)
+            self._put_off.pop(name, None)
+            self.parts.failing.over(name, *_stores(work, wrote))
+            return True
         except Stopped:
-            self._put_off[session.id] = (now + LONGEST, LONGEST)
+            self._put_off[name] = (now + LONGEST, LONGEST)
         except (HeldError, StorageError, MissingPlaceError, WorkerError) as error:
-            self._postpone(session, error)
+            self._postpone(name, session, error)
             if error.permanent:
                 await self._thread(fail, self.parts, session.id, error)
         except AlreadyRunningError:  # another host has the store: this run is over
             raise
         except Exception as error:  # whatever it is, it is this session's: the others go on
-            self._postpone(session, error)
+            self._postpone(name, session, error)
             await self._thread(fail, self.parts, session.id, error)
+        return False
 
-    def _postpone(self, session: Session, error: Exception) -> None:
+    def _postpone(self, name: str, session: Session, error: Exception) -> None:
         """Transient: tried again after a pause that doubles; said once by the store it concerns."""
-        _, last = self._put_off.get(session.id, (0.0, 0.0))
+        _, last = self._put_off.get(name, (0.0, 0.0))
         pause = min(max(PAUSES[0], 2 * last), PAUSES[1])
         now = self.parts.clock.monotonic()
-        self._put_off[session.id] = (now + pause, pause)
+        self._put_off[name] = (now + pause, pause)
         if isinstance(error, StorageError):
-            self.parts.failing.met(session.id, error, now, pause)
+            self.parts.failing.met(name, error, now, pause)
         if isinstance(error, StorageError | WorkerError):
             self.parts.emit(
                 "session.status",
@@ -142,25 +200,37 @@ class Sessions:
                 seconds=pause,
             )
 
-    def _pause(self) -> float:
-        """Seconds until something may be due without a ring."""
-        now = self.parts.clock.now()
+    def _pause(self, began: float) -> float:
+        """Seconds until something may be due without a ring; what came due since the round too."""
+        now, monotonic = self.parts.clock.now(), self.parts.clock.monotonic()
         waits = [LONGEST]
-        if (rest := self.parts.ledger.next_rest(now)) is not None:
+        if (rest := agenda.next_rest(self.parts.ledger, now - (monotonic - began))) is not None:
             waits.append(rest - now + 0.01)
-        monotonic = self.parts.clock.monotonic()
-        waits += [at - monotonic for at, _ in self._put_off.values() if at > monotonic]
+        waits += [at - monotonic for at, _ in self._put_off.values() if at > began]
+        waits += [self._again - monotonic] if self._unsent else []
         return max(0.05, min(waits))
 
 
-def _held(parts: Parts, session: Session, work: Work) -> None:
+def _name(session: Session, work: Work) -> str:
+    """What goes ahead is refused, and tried again, apart from all else."""
+    return f"{session.id}/ahead" if work is send else session.id
+
+
+def _stores(work: Work, wrote: object) -> tuple[str, ...]:
+    """What has taken what some work wrote."""
+    if work is send:
+        return ("archive",) if wrote else ()
+    return ALL if work is _archive else STAGED
+
+
+def _held(parts: Parts, session: Session, work: Work) -> object:
     parts.check_stop()
     parts.storage.require("prearchive")
     keys = parts.keys(session)
     with parts.leases.hold(keys, parts.clock.now()):
         if parts.keys(parts.ledger.session(session.id)) != keys:
             raise HeldError("the session was moved meanwhile")
-        work(parts, session.id)
+        return work(parts, session.id)
 
 
 def fail(parts: Parts, session_id: str, error: Exception) -> None:

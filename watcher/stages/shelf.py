@@ -11,22 +11,16 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from watcher.core import names, uris
+from watcher.core.archived import Archived, ArchivedResource, ArchivedScan, Entry
 from watcher.core.errors import DocumentError
+from watcher.core.file import Fingerprint
 from watcher.core.match import beside, path_of
-from watcher.core.model import (
-    Archived,
-    ArchivedResource,
-    ArchivedScan,
-    Entry,
-    Fingerprint,
-    Instance,
-    Scan,
-    Session,
-)
 from watcher.core.plan import Merge, Same
+from watcher.core.session import Instance, Scan, Session
 from watcher.dicom import catalog
 from watcher.dicom.excerpt import Excerpt, excerpt
 from watcher.io import files
+from watcher.stages import sent
 from watcher.stages.doubt import settled
 from watcher.stages.entries import completed, entries_of, reread
 from watcher.stages.parts import Parts
@@ -39,9 +33,9 @@ GZIP = ".gz"
 class Shelf:
     """What is archived under a session's project and label.
 
-    `catalogs`: the documents read, by the path a plan swaps (None: not there); `zipped`: those
-    that lie there gzipped, with `.gz` added to that path; `gone`: by catalog, the URIs of listed
-    files that are not there and that newcomers bring again.
+    `catalogs`: the documents read, by the path a plan swaps (None: not there); `zipped`: those that
+    lie there gzipped, with `.gz` added to it; `gone`: by catalog, the URIs of listed files that are
+    not there and that newcomers bring again.
     """
 
     parts: Parts
@@ -55,11 +49,12 @@ class Shelf:
     cuts: dict[str, Excerpt] = field(default_factory=dict)  # large catalogs, for `catalog.merge`
     gone: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     listed: dict[str, tuple[int, int]] = field(default_factory=dict)  # entries, bytes: as read
+    ahead: sent.Sent = field(default_factory=dict)  # what of the session lies here already
 
     @classmethod
     def of(cls, parts: Parts, session: Session, scans: Sequence[Scan]) -> "Shelf":
         """Read it; MissingPlaceError where the store is not there, DocumentError for its XML."""
-        shelf = cls(parts, session)
+        shelf = cls(parts, session, ahead=sent.read(parts, session))
         if session.project is not None:
             parts.storage.require("archive")  # nothing follows from the absence of a store
             shelf.folder = parts.storage.archived(session.project, session.label)
@@ -123,10 +118,8 @@ class Shelf:
 
     def size_of(self, path: str, said: int | None) -> int:
         """The bytes of a listed file: what its entry says, else what it has."""
-        if said is not None:
-            return said
-        found = self._print(path)
-        return found.size if found else 0
+        found = self._print(path) if said is None else None
+        return found.size if found else said or 0
 
     def _remade(
         self, scan: ArchivedScan, resource: ArchivedResource, fault: str, data: bytes | None
@@ -134,7 +127,8 @@ class Shelf:
         """The resource as its files tell, where its catalog does not."""
         folder = os.path.dirname(resource.catalog)
         known = self._salvaged(resource, data)
-        fresh = entries_of(self.parts, self.folder, folder, scan.uid, besides=known)
+        ahead = sent.ahead_of(self.parts, self.session.project, self.session.label)
+        fresh = entries_of(self.parts, self.folder, folder, scan.uid, besides={*known, *ahead})
         entries = (*self._told(resource, list(known.values())), *fresh)
         number, size = len(entries), sum(self._bytes(resource, entries).values())
         self.listed[resource.catalog] = number, size
@@ -264,13 +258,13 @@ class Shelf:
     def holds_other(self, path: str, instance: Instance) -> bool:
         """Whether a name in the archive is another file's than this instance's.
 
-        A link to the instance itself is half-done work of an earlier try.
+        A link to the instance itself, or the copy that went ahead, is half-done work.
         """
         target = os.path.join(self.folder, path)
         if not os.path.lexists(target):
             return False
         source = os.path.join(self.parts.storage.folder(self.session), instance.place.path)
-        return not files.same_inode(source, target)
+        return not sent.is_there(source, target, instance.digest, self.ahead.get(path))
 
 
 EMPTY = "lists nothing"

@@ -15,10 +15,11 @@ from typing import Any, Final
 
 from watcher.core import life, names
 from watcher.core.errors import DocumentError, RefusedError
-from watcher.core.model import Decision, Instance, Place, Session, Status
 from watcher.core.record import session_of, session_values
 from watcher.core.scans import studies
+from watcher.core.session import Decision, Instance, Place, Session, Status
 from watcher.io import files
+from watcher.stages import ahead
 from watcher.stages.decided import ARRIVING, decision_on, note_all
 from watcher.stages.parts import Parts, iso
 from watcher.stages.rebuild import finish, retire
@@ -76,6 +77,7 @@ def carry_split(parts: Parts, session: Session) -> list[Session]:
         raise RefusedError("the session is moving to nowhere")
     if _is_carried(parts, session, decision):
         return []
+    ahead.withdraw(parts, session)
     shares = _promise(parts, session, decision)
     for share in shares:
         _fill(parts, session, share)
@@ -153,6 +155,7 @@ def _open(parts: Parts, session: Session, decision: Decision, study: str) -> Ses
         findings=(),
         error="",
         partly=False,
+        place="prearchive",
     )
     return parts.receiving.open_apart(new, parts.clock.stamp)
 

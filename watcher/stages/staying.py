@@ -2,7 +2,7 @@
 
 import os
 
-from watcher.core.model import Fingerprint
+from watcher.core.file import Fingerprint
 from watcher.core.policy import Drop
 from watcher.stages.parting import remove_source
 from watcher.stages.parts import Parts

@@ -10,7 +10,7 @@ from collections.abc import Collection, Sized
 from dataclasses import dataclass
 
 from watcher.core.errors import StorageError, told
-from watcher.core.model import Refusal
+from watcher.core.file import Refusal
 from watcher.core.policy import Drop
 from watcher.core.settle import Settler
 from watcher.stages import pending

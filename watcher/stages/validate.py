@@ -5,19 +5,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from watcher.core import complete, match, plan
+from watcher.core.archived import Archived
 from watcher.core.case import Elsewhere
 from watcher.core.check import Seen, check, held
 from watcher.core.decisions import policy_of
 from watcher.core.errors import DocumentError, StorageError, WatcherError
 from watcher.core.match import Comparison
-from watcher.core.model import Archived, Finding, Instance, Scan, Session
 from watcher.core.scans import arrange
+from watcher.core.session import Finding, Instance, Scan, Session
 from watcher.dicom import document, schema
 from watcher.io import files
 from watcher.stages import inventory
 from watcher.stages.comparing import Pair, compare_all
 from watcher.stages.documents import Documents, documents_of
-from watcher.stages.expected import listed, stuck
+from watcher.stages.expected import awaited, listed, stuck
 from watcher.stages.parts import Parts
 from watcher.stages.shelf import GZIP, Shelf
 
@@ -90,7 +91,7 @@ def judge(parts: Parts, session: Session, scans: Sequence[Scan] | None = None) -
 
 def _partly(parts: Parts, judged: Judged, answers: Mapping[str, Comparison]) -> Judged:
     """The judgement with what can go in, where findings hold some of it."""
-    kept = held(judged.findings)
+    kept = held(judged.findings, whole=judged.session.whole)
     if kept is not None and not kept:
         return judged
     session, shelf = judged.session, judged.shelf
@@ -213,6 +214,7 @@ def _seen(parts: Parts, session: Session, scans: Sequence[Scan]) -> Seen:
         strays=_strays(parts, session, scans),
         unreadable={scan.id: lost for scan in scans if (lost := tuple(_unreadable(base, scan)))},
         stuck=stuck(parts, session),
+        awaited=awaited(parts, session, scans),
     )
 
 

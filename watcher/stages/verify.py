@@ -36,6 +36,7 @@ from watcher.stages.inventory import (
     strangers,
 )
 from watcher.stages.parts import Parts
+from watcher.stages.sent import ahead_of
 from watcher.stages.shelves import xml_key
 
 Seen = Callable[[int], None]
@@ -78,7 +79,7 @@ def verify(parts: Parts, project: str, label: str, *, seen: Seen = NOBODY) -> Ch
 def check(parts: Parts, project: str, label: str, digests: Digests) -> Checked:
     """What is wrong with one session, found in two looks; nothing is said."""
     found = _Look(parts, project, label, digests).run()
-    if found.flaws:
+    if not found.is_sound:
         second = _Look(parts, project, label, digests).run()
         flaws = still(found.flaws, second.flaws)
         found = Checked(project, label, second.files, second.bytes, flaws)
@@ -126,6 +127,7 @@ class _Look:
     def run(self) -> Checked:
         self.half = half_done(self.parts, self.project, self.label)
         self.merging = bool(merging(self.parts, self.project, self.label))
+        self.ahead = ahead_of(self.parts, self.project, self.label)
         self.linked = links(self.base)
         document = session_document(self.base)
         if document.data is not None or not self.merging:  # else it is only just being archived
@@ -207,9 +209,11 @@ class _Look:
     def _strangers(self) -> None:
         for path in strangers(self.base, self.catalogs | self.listed):
             folder = os.path.dirname(path)
-            if folder in self.blind:
+            if folder in self.blind and path not in self.ahead:
                 continue
-            if self._of_a_scan(folder) and is_dicom(os.path.join(self.base, path)):
+            if path in self.ahead:
+                self._note(path, "pending", f"ahead of the catalogs: of session {self.ahead[path]}")
+            elif self._of_a_scan(folder) and is_dicom(os.path.join(self.base, path)):
                 self._note(path, "unlisted", "an instance that no catalog lists")
             else:
                 self._note(path, "extra", "nothing lists it")

@@ -11,12 +11,13 @@ from typing import Final
 
 from watcher.core import life, uris
 from watcher.core.errors import DocumentError, HeldError, MissingPlaceError, StorageError
-from watcher.core.model import Session
+from watcher.core.session import Session
 from watcher.dicom import catalog
 from watcher.io import files
 from watcher.io.lease import session_key
-from watcher.stages import carrying
+from watcher.stages import carrying, sent
 from watcher.stages import promise as promises
+from watcher.stages.ahead import drop_half
 from watcher.stages.leaving import describe_left
 from watcher.stages.parts import Parts
 from watcher.stages.promise import Promise, Retire
@@ -70,17 +71,18 @@ def finish(parts: Parts, session: Session, plan: str) -> None:
 def take_back(parts: Parts, promise: Promise) -> None:
     """Undo the links that no catalog in place lists, the folders made for them, and the plan.
 
-    Before the first swap that is all of it. After it, what the archive has of it stays, and an old
-    file that was replaced leaves for the history: the next plan is made from the facts.
+    What went ahead stays. Before the first swap all else is undone. After it, what the archive has
+    of it stays, and an old file that was replaced leaves for the history: the next plan is made
+    from the facts.
     """
     parts.storage.require("archive")
     base = carrying.archived(parts, promise)
     folder = parts.storage.folder(promise.session)
     listed = _listed(parts, promise)
-    here = set[str]().union(*listed.values())
+    here = set[str]().union(*listed.values(), sent.read(parts, promise.session))
     for carry in promise.carries:
         source, target = os.path.join(folder, carry.source), os.path.join(base, carry.target)
-        _drop_half(target)
+        drop_half(target)
         ours = files.same_inode(source, target) or _is_copy(source, target, carry.digest)
         if ours and carry.target not in here:
             files.remove(target)
@@ -157,15 +159,10 @@ def _take_back_asides(parts: Parts, promise: Promise) -> None:
     pairs += [(os.path.join(base, each.path), "history", each.target) for each in promise.retires]
     for source, store, path in pairs:
         target = os.path.join(parts.storage.path(store), path)
-        _drop_half(target)
+        drop_half(target)
         if files.same_inode(source, target) or (store == "history" and _is_copy(source, target)):
             files.remove(target)
         carrying.prune(parts.storage.path(store), path)
-
-
-def _drop_half(target: str) -> None:
-    files.clear_half(target, files.temporary(target))
-    files.remove(files.temporary(target))
 
 
 def _is_copy(source: str, target: str, digest: str = "") -> bool:

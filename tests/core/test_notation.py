@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watcher.core import units
+from watcher.core import notation
 
 
 @pytest.mark.parametrize(
@@ -13,7 +13,7 @@ from watcher.core import units
 )
 def test_durations_have_units(text, seconds):
     """Every unit of spec 3 gives its seconds."""
-    assert seconds == units.parse_duration(text)
+    assert seconds == notation.parse_duration(text)
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ def test_durations_have_units(text, seconds):
 def test_other_durations_are_refused_with_advice(text):
     """Nothing is guessed: what is not a whole number and a known unit is refused."""
     with pytest.raises(ValueError, match='"500ms" "2s" "5m" "1h" "30d"'):
-        units.parse_duration(text)
+        notation.parse_duration(text)
 
 
 @pytest.mark.parametrize(
@@ -31,14 +31,14 @@ def test_other_durations_are_refused_with_advice(text):
 )
 def test_sizes_have_units(text, size):
     """Every unit of spec 3 gives its bytes."""
-    assert size == units.parse_size(text)
+    assert size == notation.parse_size(text)
 
 
 @pytest.mark.parametrize("text", ["5", "5GB", "5gib", "1.5GiB", "GiB", ""])
 def test_other_sizes_are_refused_with_advice(text):
     """A decimal unit is not taken for a binary one."""
     with pytest.raises(ValueError, match="5GiB"):
-        units.parse_size(text)
+        notation.parse_size(text)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_other_sizes_are_refused_with_advice(text):
 )
 def test_durations_are_shown_in_two_units_at_most(seconds, text):
     """A person reads the largest unit first and never `60 s`."""
-    assert text == units.format_duration(seconds)
+    assert text == notation.format_duration(seconds)
 
 
 @pytest.mark.parametrize(
@@ -76,15 +76,15 @@ def test_durations_are_shown_in_two_units_at_most(seconds, text):
 )
 def test_sizes_are_shown_to_one_decimal(size, text):
     """The largest unit that gives at least one, without a dangling `.0`."""
-    assert text == units.format_size(size)
+    assert text == notation.format_size(size)
 
 
 @given(st.integers(1, 99_999), st.sampled_from(["s", "m", "h", "d"]))
 def test_a_shown_duration_is_what_was_written(count, unit):
     """What is shown adds up to what was written, but for units beyond the second."""
-    seconds = units.parse_duration(f"{count}{unit}")
+    seconds = notation.parse_duration(f"{count}{unit}")
     sizes = {"s": 1, "min": 60, "h": 3600, "d": 86400}
-    words = units.format_duration(seconds).split()
+    words = notation.format_duration(seconds).split()
     total = sum(int(n) * sizes[u] for n, u in zip(words[::2], words[1::2], strict=True))
     assert 0 <= seconds - total < sizes[words[-1]]
 
@@ -92,44 +92,44 @@ def test_a_shown_duration_is_what_was_written(count, unit):
 @given(st.integers(0, 2**50))
 def test_a_shown_size_is_near(size):
     """One decimal is at most a twentieth of the unit away."""
-    number, unit = units.format_size(size).split()
-    assert abs(size - float(number) * units.BYTES[unit]) <= 0.0501 * units.BYTES[unit]
+    number, unit = notation.format_size(size).split()
+    assert abs(size - float(number) * notation.BYTES[unit]) <= 0.0501 * notation.BYTES[unit]
 
 
 @pytest.mark.parametrize("value", [5, 0, -3])
 def test_a_bare_number_is_told_its_unit(value):
     """A number is no duration; the advice writes it with a unit."""
     with pytest.raises(ValueError, match=f'"{value}s"'):
-        units.read_duration(value)
+        notation.read_duration(value)
 
 
 @pytest.mark.parametrize("value", [True, None, 2.5, ["5m"], "0s"])
 def test_a_duration_is_text_and_more_than_nothing(value):
     """Neither other types nor nought are durations."""
     with pytest.raises(ValueError, match=r"a duration is|longer than nothing"):
-        units.read_duration(value)
+        notation.read_duration(value)
 
 
 def test_a_word_may_stand_for_no_duration():
     """`auto` and `forever` are None; a wrong word is told of both forms."""
-    assert units.read_duration_or("auto", "auto") is None
-    assert units.read_duration_or("auto", "2s") == 2.0
+    assert notation.read_duration_or("auto", "auto") is None
+    assert notation.read_duration_or("auto", "2s") == 2.0
     with pytest.raises(ValueError, match=r'"500ms".*; or "auto"'):
-        units.read_duration_or("auto", "otto")
+        notation.read_duration_or("auto", "otto")
 
 
 def test_a_size_is_text():
     """A bare number is no size."""
-    assert units.read_size("1GiB") == 2**30
+    assert notation.read_size("1GiB") == 2**30
     with pytest.raises(ValueError, match="whole number and a unit"):
-        units.read_size(5)
+        notation.read_size(5)
 
 
 def test_a_layout_becomes_its_parts():
     """Names, `*` and placeholders, one per directory."""
     expected = ("{project}", "raw", "*", "{timestamp}", "{subject}", "{session}")
-    assert expected == units.read_layout("{project}/raw/*/{timestamp}/{subject}/{session}")
-    assert units.read_layout("{session}") == ("{session}",)
+    assert expected == notation.read_layout("{project}/raw/*/{timestamp}/{subject}/{session}")
+    assert notation.read_layout("{session}") == ("{session}",)
 
 
 @pytest.mark.parametrize(
@@ -153,32 +153,32 @@ def test_a_layout_becomes_its_parts():
 def test_a_part_of_a_layout_is_one_thing(value):
     """A placeholder or `*` stands alone in its part, and no part leads elsewhere."""
     with pytest.raises(ValueError, match="is neither a name"):
-        units.read_layout(value)
+        notation.read_layout(value)
 
 
 @pytest.mark.parametrize("value", ["{project}/{subject}", "*", "{session}/{session}"])
 def test_a_layout_names_the_session_once(value):
     """`{session}` is needed, and no placeholder may come twice."""
     with pytest.raises(ValueError, match="each placeholder at most once"):
-        units.read_layout(value)
+        notation.read_layout(value)
 
 
 @pytest.mark.parametrize("text", ["", ".", "..", "a/b", "a\0"])
 def test_a_name_is_fit_for_a_folder(text):
     """Names of drops are folders of the quarantine."""
-    assert units.parse_name("MR 3T.b") == "MR 3T.b"
+    assert notation.parse_name("MR 3T.b") == "MR 3T.b"
     with pytest.raises(ValueError, match="folder"):
-        units.parse_name(text)
+        notation.parse_name(text)
 
 
 @pytest.mark.parametrize("text", ["127.0.0.1:9464", "localhost:0", "[::1]:65535"])
 def test_an_address_has_host_and_port(text):
     """IPv4, a name, or IPv6 in brackets."""
-    assert text == units.parse_address(text)
+    assert text == notation.parse_address(text)
 
 
 @pytest.mark.parametrize("text", ["", "9464", ":9464", "host:", "::1:9464", "host:65536", "h:1x"])
 def test_other_addresses_are_refused(text):
     """Half an address is none."""
     with pytest.raises(ValueError, match="address and a port"):
-        units.parse_address(text)
+        notation.parse_address(text)

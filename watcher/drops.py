@@ -1,0 +1,44 @@
+"""The stages of the configured drops: they share the readers, the filer and the lander."""
+
+from collections.abc import Callable
+
+from watcher.io.workers import Workers
+from watcher.settings import Settings
+from watcher.stages.filing import Filer
+from watcher.stages.hop import Hop
+from watcher.stages.intake import Intake
+from watcher.stages.landing import Lander
+from watcher.stages.parts import Parts
+from watcher.stages.patience import speed_of
+from watcher.stages.presence import is_remote
+
+
+def intakes_of(
+    settings: Settings,
+    parts: Parts,
+    workers: Workers,
+    *,
+    filed: Callable[[], None],
+    low: Callable[[], bool],
+) -> dict[str, Intake]:
+    """The stage of each drop, by its name.
+
+    filed: called when a session may have changed; low: whether the prearchive's disk is too full.
+    """
+    filer = Filer(parts)
+    lander = Lander(parts, settings.identify, settings.limits, workers, filer)
+    return {
+        drop.name: Intake(
+            parts=parts,
+            drop=drop,
+            rules=settings.identify,
+            workers=workers,
+            filer=filer,
+            lander=lander,
+            thread=Hop(4),
+            speed=speed_of(drop, network=is_remote(drop)),
+            filed=filed,
+            low=low,
+        )
+        for drop in settings.drops
+    }
