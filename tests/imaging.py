@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
+from lines import checked
 from makers import CT, MR, make_dicom
 
 from watcher import cli
@@ -51,6 +52,8 @@ def run_once(config, *, expected):
     command = [sys.executable, "-m", "watcher", "run", "--once", "--config", str(config)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == expected, done.stderr + done.stdout
+    for line in done.stdout.splitlines():
+        checked(json.loads(line))
     return done
 
 

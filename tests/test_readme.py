@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from handbook import events, put_into
 
 from watcher.cli import COMMANDS
 from watcher.core.events import EVENTS
@@ -47,6 +48,13 @@ def test_the_table_of_events_is_the_catalogue_s(text):
         if one.level in {"warning", "error"}
     }
     assert expected == set(rows)
+
+
+def test_the_tables_of_events_are_as_they_are_made(text):
+    """Every event of the catalogue: `python tests/handbook.py` writes them."""
+    assert events() in text
+    assert text == put_into(text)
+    assert set(EVENTS) <= set(re.findall(r"^\| `([a-z.]+)` \|", text, re.MULTILINE))
 
 
 def test_it_names_every_command(text):

@@ -13,6 +13,7 @@ import threading
 import time
 from pathlib import Path
 
+from lines import checked
 from lxml import etree
 
 from watcher.cli import call
@@ -76,9 +77,9 @@ class World:
         return json.loads(text), code
 
     def once(self):
-        """`watcher run --once`: its exit code and its events."""
+        """`watcher run --once`: its exit code and its events, each held to the catalogue."""
         code, text = self.watcher("run", "--once")
-        return code, [json.loads(line) for line in text.splitlines()]
+        return code, [checked(json.loads(line)) for line in text.splitlines()]
 
     def daemon(self, *before, **environment):
         """`watcher run`, as a process of its own; `before` are the words put before the command."""
@@ -112,8 +113,11 @@ class World:
         return sorted({str(p) for p in (self.root / "archive").rglob("*.dcm")} - listed)
 
     def left(self):
-        """What lies in the drop still, files only."""
-        return sorted(str(p.relative_to(self.drop)) for p in self.drop.rglob("*") if p.is_file())
+        """What lies in the drop still, files only; but for the receipts."""
+        folders = os.walk(self.drop)  # which the daemon may remove meanwhile
+        every = (Path(folder, name) for folder, _, names in folders for name in names)
+        found = (p.relative_to(self.drop) for p in every if p.is_file())
+        return sorted(str(path) for path in found if path.parts[0] != "RECEIPTS")
 
     def prearchive(self):
         """Files in the prearchive, but for the program's own."""
@@ -129,6 +133,7 @@ class Daemon:
 
     def __init__(self, world, before, environment):
         self.events = []
+        self.faults = []  # lines that are not what the catalogue says
         self._more = threading.Condition()
         self.process = subprocess.Popen(
             [*before, sys.executable, "-m", "watcher", "run", "--config", str(world.config)],
@@ -149,6 +154,10 @@ class Daemon:
             with self._more:
                 self.events.append(json.loads(line))
                 self._more.notify_all()
+            try:
+                checked(self.events[-1])
+            except AssertionError as fault:
+                self.faults.append(str(fault))
 
     def wait_for(self, event, count=1, timeout=180.0, **fields):
         """The first `count` events of this name with these fields; fails after `timeout` s."""
@@ -204,6 +213,7 @@ class Daemon:
             self._reader.join(60.0)  # one that ended by itself: its last lines are read first
             self.process.stdout.close()
             self.process.stderr.close()
+        assert self.faults == []
 
 
 def until(asked, holds, seconds=30.0, pause=0.05):

@@ -19,25 +19,15 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from watcher.core.coding import Coder, Json
 from watcher.core.emit import Emit
-from watcher.core.errors import WatcherError
 from watcher.core.events import LEVELS, Event
 from watcher.core.events import event as kind_of
+from watcher.core.failure import explained
 from watcher.io.sinks import FileSink, Sink, StreamSink, load_key
 
 __all__ = ["Log", "load_key", "plain"]
 
 _DEEPEST: Final = 16  # a log line is no place for deeper trees, or for rings
 _RESERVED: Final = ("event", "timestamp")
-
-
-def _explained(error: BaseException) -> str:
-    """An error's type, and its message where we wrote it: others may quote the data."""
-    name = type(error).__name__
-    if isinstance(error, BaseExceptionGroup):
-        return f"{name}({', '.join(_explained(one) for one in error.exceptions)})"
-    if isinstance(error, OSError) and error.strerror:
-        return f"{name}: {error.strerror}"
-    return f"{name}: {error}" if isinstance(error, WatcherError) else name
 
 
 def _many(value: Iterable[object], depth: int) -> list[Json]:
@@ -57,7 +47,7 @@ def _scalar(value: object) -> Json:
         return value
     if isinstance(value, (date, time)):
         return value.isoformat()
-    return _explained(value) if isinstance(value, BaseException) else str(value)
+    return explained(value) if isinstance(value, BaseException) else str(value)
 
 
 def plain(value: object, depth: int = 0) -> Json:
@@ -80,7 +70,8 @@ def _plain(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
 
 
 def _coded(coder: Coder, _logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
-    return dict(coder.line(line))
+    typed = [name for name, kind in kind_of(line["event"]).fields.items() if kind == "typed"]
+    return coder.whole(line, typed)
 
 
 def _level(kind: Event, fields: Mapping[str, object]) -> str:
@@ -110,6 +101,7 @@ class Log:
         self,
         *,
         stream: TextIO | None,
+        journal: str = "",
         file: str | None,
         rotate: int,
         keep: int,
@@ -118,7 +110,7 @@ class Log:
         clock: Callable[[], datetime],
     ) -> None:
         self._file = FileSink(file, rotate, keep) if file else None
-        sinks = (StreamSink(stream) if stream else None, self._file)
+        sinks = (StreamSink(stream, journal) if stream else None, self._file)
         self._sinks: tuple[Sink, ...] = tuple(sink for sink in sinks if sink)
         self._least = LEVELS[level]
         self._clock = clock
@@ -162,9 +154,16 @@ class Log:
         for sink in self._sinks:
             self.lost += not sink.put(text)
 
+    def open(self) -> None:
+        """Open the file now: one that can't be opened is said at once, where others can read it."""
+        with self._lock:
+            if self._file and not self._file.opens():
+                self._put(self.line("log.degraded", {**self._file.told(), "hint": "watcher check"}))
+
     def reopen(self) -> None:
-        """Open the file anew at the next line, as SIGHUP asks after it was moved away."""
+        """Open the file anew, as SIGHUP asks after it was moved away."""
         self.close()
+        self.open()
 
     def close(self) -> None:
         """Close the file. The stream belongs to the caller."""

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from watcher import cli, daemon
+from watcher import cli, signals
 from watcher.commands import demo, samples
 from watcher.settings import load, parse
 
@@ -228,7 +228,7 @@ def test_a_pydicom_without_samples_is_said(tmp_path):
 
 def test_a_signal_cuts_it_off_and_is_not_taken_for_an_end(tmp_path, monkeypatch):
     """SIGINT while files are filed: the drain's 130, and never a report on half the work."""
-    monkeypatch.setattr(daemon, "PATIENCE", 600.0)  # what ends it by force would end the tests
+    monkeypatch.setattr(signals, "PATIENCE", 600.0)  # what ends it by force would end the tests
     base = str(tmp_path / "demo")
     os.mkdir(base)
     settings = demo._prepare(base)

@@ -92,7 +92,7 @@ def test_each_drop_says_how_it_takes_files(made, capsys):
 def test_units_are_told_while_a_daemon_runs(made, running, capsys):
     """How many of a drop wait and whether one lands, as the last heartbeat said."""
     with command_parts(made.settings) as parts:
-        parts.ledger.remember("units", '{"mri": {"units": 3, "landing": true}}')
+        parts.ledger.remember("live", '{"drops": {"mri": {"units": 3, "landing": true}}}')
     _, found = ask(capsys, made.config, "status")
     assert [(3, True), (None, False)] == [(one["units"], one["landing"]) for one in found["drops"]]
     assert "2 waiting, 1 landing" in told(capsys, made.config, "status")[1]
@@ -101,7 +101,7 @@ def test_units_are_told_while_a_daemon_runs(made, running, capsys):
 def test_units_of_a_run_that_is_over_are_not_told(made, capsys):
     """Without a daemon nothing is known of them, whatever the last one said."""
     with command_parts(made.settings) as parts:
-        parts.ledger.remember("units", '{"mri": {"units": 3, "landing": true}}')
+        parts.ledger.remember("live", '{"drops": {"mri": {"units": 3, "landing": true}}}')
     _, found = ask(capsys, made.config, "status")
     assert [None, None] == [one["units"] for one in found["drops"]]
 

@@ -16,9 +16,9 @@ from world import World
 from watcher.commands.options import Common
 
 PATIENT = """
-import sys, watcher.daemon
+import sys, watcher.signals
 from watcher.cli import main
-watcher.daemon.PATIENCE = 600.0  # a slow machine is no hung share
+watcher.signals.PATIENCE = 600.0  # a slow machine is no hung share
 sys.argv[1:] = sys.argv[4:]  # what stands after `python -m watcher`
 main()
 """

@@ -25,7 +25,7 @@ import traceback
 
 from sqlalchemy import Engine, event
 
-from watcher import assembly, daemon
+from watcher import assembly, daemon, signals
 from watcher.cli import call
 from watcher.core.session import Status
 from watcher.io import agenda
@@ -150,7 +150,7 @@ def child(job, report):
         os.dup2(output, 2)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         Wire(job, below, report).install()
-        daemon.PATIENCE = job.get("patience", daemon.PATIENCE)
+        signals.PATIENCE = job.get("patience", signals.PATIENCE)
         code = carry_out(job)
     except BaseException:
         traceback.print_exc()

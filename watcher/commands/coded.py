@@ -26,9 +26,11 @@ def plain(parts: Parts, text: str, *more: str) -> str:
     if not codes:
         return text
     coder = Coder(load_key(os.path.join(parts.storage.stores.root, "log.key")))
-    known = {*_known(parts), *more}
+    candidates = {*known(parts), *more}
     for code in codes:
-        text = text.replace(code, _one(code, [each for each in known if coder.matches(code, each)]))
+        text = text.replace(
+            code, _one(code, [each for each in candidates if coder.matches(code, each)])
+        )
     return text
 
 
@@ -41,7 +43,7 @@ def _one(code: str, found: list[str]) -> str:
     return found[0]
 
 
-def _known(parts: Parts) -> Iterator[str]:
+def known(parts: Parts) -> Iterator[str]:
     """Everything of which a code may stand in a command that was printed."""
     for session in parts.ledger.sessions(tuple(Status)):
         yield from (session.label, session.subject, session.shown)

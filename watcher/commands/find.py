@@ -17,6 +17,7 @@ from watcher.io.stores import KINDS
 from watcher.report.matching import Matcher, is_coded, texts_of
 from watcher.report.text import printable, printable_rows
 from watcher.settings import Settings
+from watcher.stages import decided
 from watcher.stages.parts import Parts
 
 
@@ -74,6 +75,7 @@ def _hits(settings: Settings, parts: Parts, wanted: Matcher) -> Iterator[Hit]:
         if part := wanted.path(os.fsdecode(path), roots.get(drop, "")):
             yield Hit("source", f"{drop}/{printable(part)}")
     yield from _history(parts, wanted)
+    yield from _decisions(parts, wanted)
     yield from _places(settings, lookup, wanted)
 
 
@@ -192,6 +194,14 @@ def _history(parts: Parts, wanted: Matcher) -> Iterator[Hit]:
     for path in names_below(parts.storage.stores.history):
         if part := wanted.path(path):
             yield Hit("history", printable(part))
+
+
+def _decisions(parts: Parts, wanted: Matcher) -> Iterator[Hit]:
+    """What persons gave as reasons."""
+    for told in decided.kept(parts):
+        if wanted.within(str(told.get("reason", ""))):
+            where = f"{told.get('command')}: {printable(told['reason'])}"
+            yield Hit("decision", where, str(told.get("session", "")))
 
 
 def _places(settings: Settings, lookup: Lookup, wanted: Matcher) -> Iterator[Hit]:

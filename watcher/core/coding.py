@@ -10,7 +10,7 @@ a log may puzzle, it may not tell.
 import hashlib
 import hmac
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Final, TypeAlias
 
 from watcher.core.wording import NAMES, WORDS
@@ -37,6 +37,7 @@ _KEPT: Final = frozenset(
     {
         *("event", "timestamp", "level", "project", "drop", "store", "code", "severity"),
         *("status", "verdict", "who", "outcome", "before", "after", "sink", "entry"),
+        *("part", "trace"),
     }
 )
 _COMPARED: Final = frozenset({"same", "differs", "missing"})  # evidence, not the value itself
@@ -58,7 +59,7 @@ _ID: Final = r"\d{8}_\d{9}(?:_\d+)?"
 _ENTRY: Final = rf"{_ID}-(?:{_NAMES})"  # of the quarantine, set aside by archiving
 _KEY: Final = re.compile(  # what a condition is of: only a label, or a path's mark, tells something
     rf"(?P<fixed>session/{_ID}|quarantine/(?:{_ENTRY}|(?:aside-|unit-)?[0-9a-f]{{12}})"
-    r"|(?:drop|mount|watch|unreadable|store|storage|low)/.+|readers)"
+    r"|(?:drop|mount|watch|unreadable|store|storage|low|crowd|refuses|failing)/.+|readers)"
     r"|(?P<head>archive/[\w-]+/|(?:file|readonly)/.+/)(?P<tail>[^/]+?)(?P<xml>\.xml)?"
 )
 _SPEAKS: Final = re.compile(rf"watcher |https?:|(?:[\w-]+/)?{_ID}(?:/|$)")
@@ -197,6 +198,11 @@ class Coder:
         """The fields of one line, coded."""
         line = _Line(self, _secrets(fields))
         return {name: line.value(name, value) for name, value in fields.items()}
+
+    def whole(self, fields: Mapping[str, Json], names: Collection[str]) -> dict[str, Json]:
+        """The same with these coded as a whole: what a person typed may be anything."""
+        typed = {name: self.code(str(fields[name])) for name in names if fields.get(name)}
+        return self.line({name: one for name, one in fields.items() if name not in typed}) | typed
 
 
 class _Line:

@@ -206,12 +206,17 @@ def _copy_beside(source: str, target: str) -> None:
         remove(temp)  # half a copy would only fill a full disk further
 
 
-def swap(path: str, data: bytes) -> None:
-    """Give `path` new contents in one step; a reader sees the old bytes or the new ones, whole."""
+def swap(path: str, data: bytes, *, mode: int | None = None) -> None:
+    """Give `path` new contents in one step; a reader sees the old bytes or the new ones, whole.
+
+    `mode` None: what umask leaves, as of any file made here.
+    """
     temp = temporary(path)
     remove(temp)  # a new inode: an fsync that failed on the old one is not repeated
     try:
         with open(temp, "xb") as file:
+            if mode is not None:
+                os.fchmod(file.fileno(), mode)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

@@ -6,12 +6,15 @@ Raise and clear are edges, kept in the ledger so that a restart does not repeat 
 import json
 import os
 import threading
-from collections.abc import Mapping
-from typing import Final
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, Row, delete, insert, select
 
 from watcher.core.emit import Emit
+from watcher.core.events import EVENTS
+from watcher.core.flood import WITHIN, Flood, is_crowd, of_crowd
 from watcher.io import tables
 from watcher.io.ledger import Ledger
 
@@ -27,6 +30,9 @@ class Conditions:
         self._lock = threading.Lock()
         self._owed: dict[str, dict[str, object] | None] = {}  # said, not yet kept; None: cleared
         self._open: dict[str, str] = {}
+        self._within: dict[str, str] = {}  # the crowds of those that are in one
+        self._crowds: dict[str, int] = {}  # those said: for how many each stands
+        self._flood = Flood()
         self.refresh()
 
     def open(self) -> Mapping[str, str]:
@@ -37,20 +43,30 @@ class Conditions:
         """Read again what other processes raised or cleared."""
         with self._lock:
             with self._ledger.read() as tx:
-                found = {row.key: row.event for row in tx.execute(select(tables.condition))}
+                rows = tx.execute(select(tables.condition)).all()
+            self._crowds = {row.key: _count(row) for row in rows if is_crowd(row.key)}
+            self._within = _within(rows)
+            found = {row.key: row.event for row in rows if not is_crowd(row.key)}
             for key, row in self._owed.copy().items():
                 found.pop(key, None)
                 found |= {key: str(row["event"])} if row else {}
             self._open = found
 
     def raise_(self, event: str, key: str, now: float, **fields: object) -> bool:
-        """Say it, unless it is said already; whether it was new."""
+        """Say it, unless it is said already; whether it was new.
+
+        Of more than a hundred in a minute it is `tell_crowds` that says how many.
+        """
         if self._open.get(key) == event:
             return False
+        crowd = self._flood.takes(event, fields, now)
         with self._ledger.write() as tx:
-            _put(tx, _row(event, key, now, fields))
+            _put(tx, _row(event, key, now, {**fields, **({WITHIN: crowd} if crowd else {})}))
         self._open[key] = event
-        self._emit(event, key=key, **fields)
+        if crowd:
+            self._within[key] = crowd
+        else:
+            self._emit(event, key=key, **fields)
         return True
 
     def clear(self, event: str, key: str, **fields: object) -> bool:
@@ -60,8 +76,38 @@ class Conditions:
         with self._ledger.write() as tx:
             _drop(tx, key)
         self._open.pop(key, None)
-        self._emit(event, key=key, **fields)
+        if self._within.pop(key, None) is None:
+            self._emit(event, key=key, **fields)
         return True
+
+    def tell_crowds(self, now: float, *, ending: bool = False) -> None:
+        """Say for how many each crowd stands, once its minute is over, and which have dispersed.
+
+        With `ending` the program is about to end: the minute is over.
+        """
+        members, crowds = Counter(self._within.copy().values()), self._crowds.copy()
+        for key, count in members.items():
+            if count > crowds.get(key, 0) and (ending or self._flood.is_over(key, now)):
+                self._tell_crowd(key, now, count)
+        for key in crowds.keys() - members.keys():
+            self._end_crowd(key, crowds[key])
+
+    def _tell_crowd(self, key: str, now: float, count: int) -> None:
+        drop, event = of_crowd(key)
+        text = f"so many in one minute that these {count} are not said one by one"
+        fields = {"drop": drop, "count": count, "text": text, "hint": "watcher status"}
+        with self._ledger.write() as tx:
+            _put(tx, _row(event, key, now, fields))
+        self._crowds[key] = count
+        self._emit(event, key=key, **fields)
+
+    def _end_crowd(self, key: str, count: int) -> None:
+        drop, event = of_crowd(key)
+        with self._ledger.write() as tx:
+            _drop(tx, key)
+        self._crowds.pop(key, None)
+        (ended,) = EVENTS[event].cleared_by
+        self._emit(ended, key=key, drop=drop, count=count)
 
     # -- what is said of the stores: also where the ledger lies on the one that is full ----------
 
@@ -103,6 +149,17 @@ class Conditions:
 def _row(event: str, key: str, now: float, fields: Mapping[str, object]) -> dict[str, object]:
     told = json.dumps(fields, default=_text)
     return {"key": key, "event": event, "raised": now, "fields": told}
+
+
+def _count(row: Row[Any]) -> int:
+    return int(json.loads(row.fields).get("count", 0))
+
+
+def _within(rows: Iterable[Row[Any]]) -> dict[str, str]:
+    """The crowds that kept conditions are in; only the few that say so are taken apart."""
+    marked = (row for row in rows if f'"{WITHIN}": "' in row.fields)
+    found = ((row.key, json.loads(row.fields).get(WITHIN)) for row in marked)
+    return {key: crowd for key, crowd in found if crowd}
 
 
 def _put(tx: Connection, row: Mapping[str, object]) -> None:

@@ -7,6 +7,7 @@ write and keeps the reason; the log says so when the sink works again.
 import errno
 import math
 import os
+import re
 import secrets
 import select
 import stat
@@ -20,6 +21,9 @@ from watcher.io.halves import NO_LINKS
 
 _KEY_BYTES: Final = 32
 PATIENCE: Final = 1.0  # seconds that a reader who does not read may hold a line up, once
+PRIORITIES: Final[Mapping[str, int]] = {"error": 3, "warning": 4, "info": 6, "debug": 7}
+"""What syslog calls our levels."""
+_LEVEL: Final = re.compile(rb'\{"timestamp": "[^"]*", "level": "([a-z]+)"')
 _PIECE: Final = 4096  # bytes; PIPE_BUF: what poll(2) says a pipe takes without waiting
 
 
@@ -82,11 +86,13 @@ class StreamSink(Sink):
     no log is worth the files that would not be taken meanwhile.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, journal: str = "") -> None:
         super().__init__("stream")
         self._stream = stream
+        self._ranks = is_journal(stream, journal)
 
     def _write(self, data: bytes) -> None:
+        data = _rank(data) + data if self._ranks else data
         self._stream.flush()  # what others printed comes first
         try:
             descriptor = self._stream.fileno()
@@ -101,6 +107,24 @@ class StreamSink(Sink):
         if not asked.poll(PATIENCE * 1000 if self.works else 0):
             raise OSError(errno.EAGAIN, "nobody reads it")
         return os.write(descriptor, data[:_PIECE])
+
+
+def is_journal(stream: TextIO, named: str) -> bool:
+    """Whether the stream is the journal's: JOURNAL_STREAM names its device and inode.
+
+    A program started by a service may have inherited the variable and not the stream.
+    """
+    try:
+        found = os.fstat(stream.fileno())
+    except (OSError, ValueError):  # in memory, or closed
+        return False
+    return named == f"{found.st_dev}:{found.st_ino}"
+
+
+def _rank(line: bytes) -> bytes:
+    """The priority of a line as the journal reads it, sd-daemon(3)."""
+    found = _LEVEL.match(line)
+    return b"<%d>" % PRIORITIES.get(found[1].decode() if found else "", PRIORITIES["info"])
 
 
 class FileSink(Sink):
@@ -118,6 +142,15 @@ class FileSink(Sink):
         if self._descriptor >= 0:
             descriptor, self._descriptor = self._descriptor, -1
             os.close(descriptor)
+
+    def opens(self) -> bool:
+        """Whether it is open, or can be; False with the reason kept."""
+        try:
+            if self._descriptor < 0:
+                self._open()
+        except OSError as error:
+            self.fault, self.works = _reason(error), False
+        return self._descriptor >= 0
 
     def _open(self) -> None:
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY

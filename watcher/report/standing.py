@@ -5,7 +5,9 @@ from typing import Any, Final
 
 from watcher.core.events import EVENTS
 from watcher.core.notation import format_duration, format_size
+from watcher.core.session import UNASSIGNED, Severity
 
+BLOCKING: Final = frozenset({Severity.CONFLICT.value, Severity.FAIL.value})
 STALLED: Final = 3  # heartbeats that may be missed (spec 4, `status --health`)
 
 
@@ -51,6 +53,29 @@ def lines(document: Mapping[str, Any]) -> list[str]:
     counts = [f"{number} {status}" for status, number in document["sessions"].items() if number]
     ahead = f"; {document['ahead']} of them in the archive already" if document["ahead"] else ""
     return [", ".join(said), f"sessions: {', '.join(counts) or 'none'}{ahead}"]
+
+
+def waiting(document: Mapping[str, Any]) -> list[Sequence[object]]:
+    """A row for each session that waits for a person: why it does, and what to type first."""
+    return [
+        (
+            *(each["id"], each["status"], f"{each['project'] or UNASSIGNED}/{each['label']}"),
+            *(reason(each), each["resolve"][0]),
+        )
+        for each in document["open_sessions"]
+        if each["resolve"]
+    ]
+
+
+def reason(session: Mapping[str, Any]) -> str:
+    """Why a session waits for a person: its error, or the findings that block it."""
+    blocking = [
+        f"{each['code']}: {each['text']}"
+        for each in session["findings"]
+        if each["severity"] in BLOCKING
+    ]
+    more = f" (and {len(blocking) - 1} more)" if len(blocking) > 1 else ""
+    return session["error"] or (f"{blocking[0]}{more}" if blocking else "not archived by itself")
 
 
 def drops(document: Mapping[str, Any]) -> list[Sequence[object]]:

@@ -131,6 +131,7 @@ class Files:
         except AlreadyRunningError:
             raise  # another host has the store: this run is over
         except Exception as error:  # whatever it is, it is these files': the others go on
+            self.parts.fault(error, "intake")
             for path, _, _ in chosen:
                 self._trouble.met(path, error, level="error")
         self.filed()

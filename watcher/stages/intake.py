@@ -15,6 +15,7 @@ from anyio.abc import TaskStatus
 from watcher.core.errors import MissingPlaceError, StorageError
 from watcher.core.policy import Drop, Identify
 from watcher.core.settle import Waiting
+from watcher.io.ignore import RECEIPTS
 from watcher.io.workers import Workers
 from watcher.stages import pending
 from watcher.stages.bell import Bell
@@ -29,6 +30,8 @@ from watcher.stages.outcomes import Tally
 from watcher.stages.parts import Parts
 from watcher.stages.patience import Patience, Speed
 from watcher.stages.unit_intake import IDLE, Units
+
+OURS = f"{RECEIPTS}/".encode()
 
 
 @dataclass
@@ -84,7 +87,9 @@ class Intake:
     # -- the loop -----------------------------------------------------------------------------
 
     def hint(self, path: bytes | None) -> None:
-        """Something may have happened here; None: anywhere."""
+        """Something may have happened here; None: anywhere. What is in our RECEIPTS we wrote."""
+        if path is not None and path.startswith(OURS):
+            return
         self.looker.hint(path)
         self.bell.ring()
 

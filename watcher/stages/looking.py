@@ -116,6 +116,11 @@ class Looker:
         """When the last complete look began; 0 where none was complete, None before the first."""
         return 0.0 if self.looked is None and self.attempted else self.looked
 
+    @property
+    def identity(self) -> tuple[int, int] | None:
+        """Device and inode of the drop's directory as it was looked at."""
+        return self._identity
+
     async def look_fully(self, *, names: bool = False) -> None:
         """Look at the whole drop; what is not there any more is forgotten.
 

@@ -1,0 +1,198 @@
+"""What the daemon writes for people: when, and what becomes of it where its store refuses."""
+
+import contextlib
+import os
+import random
+import socket
+import stat
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+
+import pytest
+from makers import make_dicom
+from prometheus_client.parser import text_string_to_metric_families
+from world import World
+
+from watcher.io.lease import lock_store
+
+EAGER = 'heartbeat = "200ms"'
+PATIENCE = 180.0  # seconds
+TORN = b"\0" * 128 + b"DICM" + b"\2\0\0\0UL\4\0"
+
+
+def address():
+    """One of this machine's sixteen million own: no port of it is taken by chance."""
+    octets = (str(random.SystemRandom().randrange(1, 255)) for _ in range(3))
+    return f"127.{'.'.join(octets)}:9464"
+
+
+def samples(text):
+    return {
+        (each.name, *each.labels.values()): each.value
+        for family in text_string_to_metric_families(text)
+        for each in family.samples
+    }
+
+
+def metrics(world):
+    """The text file, as a collector reads it; nothing before it is there."""
+    path = world.root / "status" / "metrics.prom"
+    return samples(path.read_text()) if path.exists() else {}
+
+
+def scraped(place):
+    """What Prometheus would get; nothing where nobody answers, or nothing is known yet."""
+    try:
+        with urllib.request.urlopen(f"http://{place}/metrics", timeout=PATIENCE) as said:
+            return samples(said.read().decode())
+    except (urllib.error.HTTPError, ConnectionError, urllib.error.URLError):
+        return {}
+
+
+@contextlib.contextmanager
+def lock_of(world):
+    """What a daemon that runs holds."""
+    (world.root / "state").mkdir(parents=True)
+    marker = world.root / "state" / ".watcher-store"
+    marker.write_text("0\n")
+    held = lock_store(str(marker))
+    yield
+    os.close(held)
+
+
+def drop(world, study="1.2.3", **values):
+    make_dicom(world.drop / f"{study}.dcm", study=study, sop=f"{study}.9", **values)
+
+
+def test_the_metrics_follow_what_happens(tmp_path):
+    """Files filed and waiting are told while it runs, the same by HTTP, for any user to read.
+
+    Where nothing happens the heartbeat is: an alert on its age is how a dead daemon is found.
+    """
+    place, beat = address(), ("watcher_heartbeat_timestamp_seconds",)
+    world = World(tmp_path, extra=f'{EAGER}\n[metrics]\nlisten = "{place}"')
+    before = os.umask(0o077)
+    try:
+        with world.daemon() as daemon:
+            drop(world)
+            (world.drop / "other").mkdir()
+            (world.drop / "other" / "torn.dcm").write_bytes(TORN)
+            daemon.wait_for("session.archived")
+            daemon.wait_until(lambda: metrics(world).get(("watcher_sessions", "ARCHIVED")) == 1)
+            daemon.wait_until(lambda: metrics(world).get(("watcher_files_waiting", "mri")) == 1)
+            found, path = metrics(world), world.root / "status" / "metrics.prom"
+            daemon.wait_until(lambda: metrics(world)[beat] > found[beat])
+            daemon.wait_until(lambda: scraped(place).keys() == found.keys())
+            assert 0o644 == stat.S_IMODE(path.stat().st_mode)
+            assert 0 == daemon.stop()[0]
+    finally:
+        os.umask(before)
+    assert {} == scraped(place)
+    assert 1 == found["watcher_files_total", "mri", "filed"]
+    assert 1 == found["watcher_drop_up", "mri"]
+    assert 1 == found["watcher_drop_watched", "mri"]
+    assert found["watcher_storage_free_bytes", "archive"] > 0
+    assert 0 == found["watcher_open_conditions", "storage.low"]
+
+
+def test_once_leaves_them_as_well(tmp_path):
+    """`run --once` by a timer tells its counts at its end, takes no port, and names nobody.
+
+    Names, labels and UIDs of what was dropped are in no sample: not plain, and not coded.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        world = World(tmp_path, extra=f'[metrics]\nlisten = "127.0.0.1:{port}"')
+        drop(world, "1.2.77", patient_name="MUELLER^ANNA", patient_id="S4711")
+        assert 0 == world.once()[0]
+    found = metrics(world)
+    assert 1 == found["watcher_files_total", "mri", "filed"]
+    assert 1 == found["watcher_sessions", "ARCHIVED"]
+    text = (world.root / "status" / "metrics.prom").read_text()
+    assert not [word for word in ("MUELLER", "S4711", "1.2.77", "~", "P1") if word in text]
+    rates, _ = world.json("status")
+    assert 1 == sum(files for _, files in rates["rates"])
+
+
+def test_an_address_that_is_taken_ends_the_start(tmp_path):
+    """Exit 2 and one line that names it; nothing was begun, and nothing of Python is shown."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        place = f"127.0.0.1:{taken.getsockname()[1]}"
+        world = World(tmp_path, extra=f'[metrics]\nlisten = "{place}"')
+        code, said = world.watcher("run")
+    assert (2, 1) == (code, len(world.errors.splitlines()))
+    assert f"metrics.listen: {place} can't be had: Address already in use" in world.errors
+    assert "daemon.started" not in said
+
+
+def test_check_tells_whether_the_address_can_be_had(tmp_path):
+    """Before a start: taken is an error with exit 2, free is said; a daemon that runs has it."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        place = f"127.0.0.1:{taken.getsockname()[1]}"
+        world = World(tmp_path / "taken", extra=f'[metrics]\nlisten = "{place}"')
+        lines, code = world.json("check")
+    assert [(2, "error")] == [(code, one["severity"]) for one in lines if "listen" in one["of"]]
+    world = World(tmp_path / "free", extra=f'[metrics]\nlisten = "{address()}"')
+    lines, code = world.json("check")
+    assert [(0, "ok")] == [(code, one["severity"]) for one in lines if "listen" in one["of"]]
+    with lock_of(world):
+        lines, code = world.json("check")
+    assert [] == [one for one in lines if "listen" in one["of"]]
+
+
+def test_the_last_picture_is_that_of_the_end(tmp_path):
+    """Whatever the heartbeat: what is told last was true when the daemon ended."""
+    beat = ("watcher_heartbeat_timestamp_seconds",)
+    world = World(tmp_path, extra='heartbeat = "1h"')
+    with world.daemon() as daemon:
+        daemon.wait_until(lambda: beat in metrics(world))
+        first = metrics(world)[beat]
+        assert 0 == daemon.stop()[0]
+    assert metrics(world)[beat] > first
+
+
+@pytest.mark.campaign
+def test_a_status_store_that_is_away_stops_nothing(tmp_path):
+    """It is said as of any store; files are archived meanwhile, and it is told once it is back."""
+    world = World(tmp_path, extra=EAGER)
+    with world.daemon() as daemon:
+        daemon.wait_until(lambda: metrics(world))
+        (world.root / "status").rename(tmp_path / "aside")
+        daemon.wait_for("storage.unavailable", store="status")
+        drop(world)
+        daemon.wait_for("session.archived")
+        assert not (world.root / "status").exists()
+        (tmp_path / "aside").rename(world.root / "status")
+        daemon.wait_for("storage.available", store="status")
+        daemon.wait_until(lambda: metrics(world).get(("watcher_sessions", "ARCHIVED")) == 1)
+
+
+@pytest.mark.campaign
+def test_a_status_store_that_refuses_is_told_as_any_other(tmp_path):
+    """What it refuses is a condition with its reason, and clears when it takes files again."""
+    world = World(tmp_path, extra=EAGER)
+    with world.daemon() as daemon:
+        daemon.wait_until(lambda: metrics(world))
+        path = world.root / "status" / "metrics.prom"
+        path.rename(tmp_path / "old")
+        path.mkdir()
+        daemon.wait_for("storage.unavailable", store="status")
+        drop(world)
+        daemon.wait_for("session.archived")
+        path.rmdir()
+        daemon.wait_for("storage.available", store="status")
+        daemon.wait_until(path.is_file)
+
+
+def test_asking_needs_no_telling(tmp_path):
+    """`--help` and `status` import neither what the page nor what the metrics are made with."""
+    world = World(tmp_path)
+    script = (
+        "import sys\nfrom watcher import cli\ncli.call(sys.argv[1:])\n"
+        "found = {'jinja2', 'prometheus_client'} & set(sys.modules)\nsys.exit(len(found))"
+    )
+    for words in (["--help"], ["status", "--config", str(world.config)]):
+        command = [sys.executable, "-c", script, *words]
+        assert 0 == subprocess.run(command, capture_output=True).returncode

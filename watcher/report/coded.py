@@ -1,0 +1,34 @@
+"""The picture of the installation as the log would tell it: identifiers coded (spec 12)."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from watcher.core.coding import Coder
+
+_LISTS: Final = ("stores", "conditions", "quarantine", "open_sessions")
+# Ours: a label that looks like a part of one must not code it.
+_PLAIN: Final = ("id", "opened", "last_arrival", "due", "since", "set_aside")
+
+
+def coded(document: Mapping[str, Any], coder: Coder) -> dict[str, Any]:
+    """The survey with labels, subjects and paths coded, wherever they stand.
+
+    Names of drops and stores stay, as do ids, counts and moments. Each row is coded as a line of
+    the log is: what identifies in one of its fields is coded in its texts and commands as well.
+    """
+    return {
+        **document,
+        "unhealthy": coder.line({"text": document["unhealthy"]})["text"],
+        "drops": [_drop(each, coder) for each in document["drops"]],
+        **{name: [_row(each, coder) for each in document[name]] for name in _LISTS},
+    }
+
+
+def _row(row: Mapping[str, Any], coder: Coder) -> dict[str, Any]:
+    kept = {name: row[name] for name in _PLAIN if name in row}
+    return {**coder.line(row), **kept}
+
+
+def _drop(drop: Mapping[str, Any], coder: Coder) -> dict[str, Any]:
+    """Its name is a word of the configuration; a field `name` would be taken for a person's."""
+    return {**drop, "path": coder.line({"path": drop["path"], "drop": drop["name"]})["path"]}
