@@ -17,6 +17,7 @@ from lines import checked
 from lxml import etree
 
 from watcher.cli import call
+from watcher.commands.options import Common
 
 CAT = "{http://nrg.wustl.edu/catalog}"
 XNAT = "{http://nrg.wustl.edu/xnat}"
@@ -36,6 +37,7 @@ class World:
         extra="",
         settle="100ms",
         inactivity="1s",
+        rescan="1s",
         level="debug",
     ):
         self.base = Path(base)
@@ -53,7 +55,7 @@ class World:
             'name = "mri"',
             f'settle = "{settle}"',
             f'inactivity = "{inactivity}"',
-            'rescan_interval = "1s"',
+            f'rescan_interval = "{rescan}"',
             *([f'project = "{project}"'] if project else []),
             *drop_lines,
             "[log]",
@@ -94,7 +96,7 @@ class World:
     def archived(self):
         """Every file the archive's catalogs list, by label and path, with its MD5; checked."""
         found = {}
-        for catalog in sorted((self.root / "archive").rglob("*_catalog.xml")):
+        for catalog in self._catalogs():
             label = catalog.relative_to(self.root / "archive").parts[2]
             for entry in etree.parse(str(catalog)).iter(f"{CAT}entry"):
                 path = catalog.parent / entry.get("URI")
@@ -107,25 +109,36 @@ class World:
         """Instances in the archive that no catalog lists."""
         listed = {
             str(catalog.parent / entry.get("URI"))
-            for catalog in (self.root / "archive").rglob("*_catalog.xml")
+            for catalog in self._catalogs()
             for entry in etree.parse(str(catalog)).iter(f"{CAT}entry")
         }
-        return sorted({str(p) for p in (self.root / "archive").rglob("*.dcm")} - listed)
+        return sorted({p for p in self._archive_files() if p.endswith(".dcm")} - listed)
 
     def left(self):
         """What lies in the drop still, files only; but for the receipts."""
-        folders = os.walk(self.drop)  # which the daemon may remove meanwhile
-        every = (Path(folder, name) for folder, _, names in folders for name in names)
-        found = (p.relative_to(self.drop) for p in every if p.is_file())
-        return sorted(str(path) for path in found if path.parts[0] != "RECEIPTS")
+        return sorted(each for each in files_below(self.drop) if not each.startswith("RECEIPTS/"))
 
     def prearchive(self):
         """Files in the prearchive, but for the program's own."""
         return sorted(
-            str(p.relative_to(self.root / "prearchive"))
-            for p in (self.root / "prearchive").rglob("*")
-            if p.is_file() and not p.name.startswith(".watcher-")
+            path
+            for path in files_below(self.root / "prearchive")
+            if not os.path.basename(path).startswith(".watcher-")
         )
+
+    def _archive_files(self):
+        base = str(self.root / "archive")
+        return [os.path.join(base, path) for path in files_below(base)]
+
+    def _catalogs(self):
+        return sorted(Path(path) for path in self._archive_files() if path.endswith("_catalog.xml"))
+
+    def let_go(self, session):
+        """Wait until the daemon has let go of a session: it tells of its work a little before."""
+        with Common(config=str(self.config)).parts() as parts:
+            for key in parts.keys(parts.ledger.session(session)):
+                with parts.leases.exclusive(key):
+                    pass
 
 
 class Daemon:
@@ -216,7 +229,13 @@ class Daemon:
         assert self.faults == []
 
 
-def until(asked, holds, seconds=30.0, pause=0.05):
+def files_below(base):
+    """The files in and below a folder, relative; folders may go meanwhile, where rglob fails."""
+    paths = (os.path.join(folder, name) for folder, _, names in os.walk(base) for name in names)
+    return [os.path.relpath(path, base) for path in paths if os.path.isfile(path)]
+
+
+def until(asked, holds, seconds=180.0, pause=0.05):
     """What `asked` gives once it `holds`; fails after so many seconds."""
     end = time.monotonic() + seconds
     while not holds(found := asked()):

@@ -85,11 +85,9 @@ def served(world, name):
         new = time.monotonic() - began
         before = cpu(daemon)
         threading.Event().wait(IDLE)  # an idle daemon has nothing to tell that could be awaited
-        with anyio.from_thread.start_blocking_portal() as portal:
-            portal.call(anyio.sleep, IDLE)  # it has nothing to tell while it is idle
         used = cpu(daemon) - before
         peak, now = status(daemon, "VmHWM", "VmRSS")
-        code, _ = daemon.stop(timeout=60)
+        code, _ = daemon.stop()
     assert (0, 1) == (code, sum(each["event"] == "file.filed" for each in daemon.events))
     return {
         "rss_mib": now,

@@ -4,11 +4,13 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from imaging import ask, configure, run_once, told, tree
 
 from watcher.assembly import command_parts
+from watcher.io.mounts import mount_of, read_mounts
 from watcher.settings import load
 
 
@@ -145,18 +147,23 @@ def test_each_drop_says_how_it_takes_what_lies_in_it(tmp_path, capsys):
         assert word in limits
 
 
-def test_an_archive_on_another_file_system_is_said_where_files_go_there(tmp_path, capsys):
+def test_an_archive_on_another_file_system_is_said_where_files_go_there(
+    tmp_path, capsys, monkeypatch
+):
     """Files for the archive are copied once more where a link would not do.
 
     A drop to the prearchive is not told so, and it is no fault.
     """
-    if not os.access("/dev/shm", os.W_OK) or not os.path.ismount("/dev/shm"):
-        pytest.skip("/dev/shm is no other file system")
+    mounts, place = read_mounts(), os.path.realpath(tmp_path / "mounted")
+    here = mount_of(place, mounts)
+    number = 1 + max(each.id for each in mounts)
+    other = replace(here, id=number, parent=here.id, point=os.fsencode(place))
+    monkeypatch.setattr("watcher.commands.check.read_mounts", lambda: (*mounts, other))
     config = configure(tmp_path)
     text = config.read_text().replace("[[drop]]", '[[drop]]\ndest = "archive"', 1)
     config.write_text(text)
     assert bad(capsys, config) == (0, [])
-    elsewhere = f'reserve = "1MiB"\narchive = "/dev/shm/watcher-{os.getpid()}"'
+    elsewhere = f'reserve = "1MiB"\narchive = "{place}/archive"'
     config.write_text(text.replace('reserve = "1MiB"', elsewhere))
     code, lines = bad(capsys, config)
     (line,) = [line for line in lines if line["of"].startswith("drop")]

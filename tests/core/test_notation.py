@@ -177,7 +177,9 @@ def test_an_address_has_host_and_port(text):
     assert text == notation.parse_address(text)
 
 
-@pytest.mark.parametrize("text", ["", "9464", ":9464", "host:", "::1:9464", "host:65536", "h:1x", "host:0"])
+@pytest.mark.parametrize(
+    "text", ["", "9464", ":9464", "host:", "::1:9464", "host:65536", "h:1x", "host:0"]
+)
 def test_other_addresses_are_refused(text):
     """Half an address is none."""
     with pytest.raises(ValueError, match="address and a port"):

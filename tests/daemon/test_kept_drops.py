@@ -36,7 +36,8 @@ def lose_ledger(world):
 @pytest.mark.parametrize("watch", ["native", "poll"])
 def test_each_is_taken_once_by_a_daemon_too(tmp_path, watch):
     """Look after look, start after start: one line for a file; one that changes has another."""
-    world = World(tmp_path, drop_lines=[KEEP, f'watch = "{watch}"'])
+    lines = [KEEP, f'watch = "{watch}"']
+    world = World(tmp_path, drop_lines=lines, inactivity="200ms", rescan="200ms")
     digests = drop_all(world, "d/a", "d/b")
     assert ["file.filed", "file.filed"] == said(world)
     with world.daemon() as daemon:

@@ -222,7 +222,8 @@ class TestMedia:
 
     def test_a_listed_file_that_is_still_coming_holds_the_timer(self, tmp_path):
         """Wherever in the drop it lies: the session is archived once, with all of its files."""
-        world = World(tmp_path, drop_lines=['stuck_after = "1h"'])
+        lines = ['stuck_after = "1h"']
+        world = World(tmp_path, drop_lines=lines, inactivity="200ms", rescan="200ms")
         burn(world, count=2)
         assert 0 == world.once()[0]  # the list is known
         whole = drop(world, "aside/.hidden", number=2)

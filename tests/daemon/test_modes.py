@@ -16,6 +16,8 @@ from makers import MR, dicomdir_patients, make_dicom
 from quick import memory
 from world import CAT, XNAT, World, md5, until
 
+pytestmark = pytest.mark.timeout(900)  # whoever comes first fills the installation
+
 GUIDE = Path("/work/shared/reference/merging-guide.txt")
 HEADINGS = {  # of its page; the rest of it is quoted
     "Skip to main content",
@@ -536,7 +538,7 @@ class TestGradual:
             assert "RECEIVING" == session["status"]
             assert world.json("verify", "GA/FILE")[1] == 0
             daemon.process.kill()
-            daemon.process.wait(20)
+            daemon.process.wait(180)
         world.once()
         assert 2 == len(cell.shelf("FILE")[0])
         assert ([], []) == (world.uncatalogued(), cell.found("FILE"))
@@ -629,6 +631,7 @@ class TestTransactional:
         assert ({good, bad}, [], {}) == (kept, world.left(), world.archived())
 
 
+@pytest.mark.campaign
 def test_real_studies_end_alike_in_every_cell(tmp_path):
     """Two patients and seven studies of real scanners: in each cell every instance, once.
 

@@ -30,6 +30,7 @@ def test_our_own_catalog(cut):
         composed(ENTRIES).replace(b' instanceNumber="3"', b" instanceNumber='3'"),
         composed(ENTRIES).replace(b"<cat:entries>", b'<!-- instanceNumber="9" --><cat:entries>'),
     ],
+    ids=["zipped", "other quotes", "a comment"],  # gzip's bytes hold the second they are made in
 )
 def test_any_catalog(data):
     """Gzipped, in another hand, with such words elsewhere: the same."""

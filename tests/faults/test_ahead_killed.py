@@ -7,7 +7,7 @@ import pytest
 from faults import aftermath, scenes
 from faults.trials import SLOW, Case, Driver, Trial, told
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(3600 if SLOW else 900)]
 PERSON = {"who": "anna", "reason": "as the study says"}
 RELABEL = {"project": "AUTO", "label": "S2", "subject": "N2", "command": "relabel", **PERSON}
 
@@ -88,22 +88,21 @@ CASES = {
     "catalogued": (Case((archived, late), points=2), True),
 }
 MORE = {
-    "sent ahead, everywhere": (Case((archived, late), "send", points=99), False),
-    "sent ahead in part": (Case((archived, late_in_part), "send", points=9), False),
-    "sent ahead, ledger lost": (Case((archived, late), "send", points=6, lose_ledger=True), False),
-    "catalogued in part": (Case((archived, late_in_part), points=9), True),
-    "catalogued, ledger lost": (Case((archived, late), points=6, lose_ledger=True), True),
-    "relabelled": (Case((archived, late), "relocate", RELABEL, points=9), True),
-    "deleted": (Case((archived, late), "delete", PERSON, points=9), True),
+    "sent ahead, everywhere": (Case((archived, late), "send", points=12), False),
+    "sent ahead in part": (Case((archived, late_in_part), "send", points=5), False),
+    "sent ahead, ledger lost": (Case((archived, late), "send", points=5, lose_ledger=True), False),
+    "catalogued in part": (Case((archived, late_in_part), points=5), True),
+    "catalogued, ledger lost": (Case((archived, late), points=5, lose_ledger=True), True),
+    "relabelled": (Case((archived, late), "relocate", RELABEL, points=5), True),
+    "deleted": (Case((archived, late), "delete", PERSON, points=5), True),
     "deleted in part": (
-        Case((archived, late), "delete_scans", {"scans": ["4-MR2"], **PERSON}, points=9),
+        Case((archived, late), "delete_scans", {"scans": ["4-MR2"], **PERSON}, points=5),
         True,
     ),
 }
 EVERY = [*CASES, *(pytest.param(each, marks=pytest.mark.campaign) for each in MORE)]
 
 
-@pytest.mark.timeout(600 if SLOW else 300)
 @pytest.mark.parametrize("name", EVERY)
 def test_killed_anywhere_the_next_start_has_the_session_whole(name, tmp_path, drivers, row):
     """Nothing is lost, no catalog lies; started again all ends as if nothing had happened, and

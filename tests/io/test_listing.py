@@ -32,7 +32,7 @@ def test_a_list(medium):
 
 async def test_through_a_process(medium):
     """A real reader gives the same."""
-    async with Workers.open(count=1) as workers:
+    async with Workers.open(count=1, silent=120.0) as workers:
         (reply,) = await workers.examine([{"list": {"root": str(medium), "path": "DICOMDIR"}}])
     files = reply["listed"]["1.2"]["1.2.3"]
     assert TOLD["1.2"]["1.2.3"] == [(sop, tuple(file)) for sop, file in files]

@@ -22,11 +22,12 @@ class Leaping(SetClock):
 
 @pytest.fixture
 async def intake(bench):
-    """The stage of a drop in which three files are ripe, on a leaping clock."""
+    """The stage of a drop in which three files are ripe, on a clock that only leaps."""
     for number in (1, 2, 3):
         bench.put(f"d/{number}", number)
     clock = Leaping()
-    async with Workers.open(count=1) as workers:
+    clock.stop()
+    async with Workers.open(count=1, silent=120.0) as workers:
         made = bench.intake(workers, parts=replace(bench.parts, clock=clock))
         await made.looker.look_fully()
         clock.leapt = 60.0

@@ -13,7 +13,9 @@ from watcher.core.errors import StorageError
 from watcher.core.file import Fingerprint
 from watcher.core.session import Status
 from watcher.io.workers import Workers
+from watcher.stages.disk import store_at
 from watcher.stages.file_intake import BATCH, BYTES
+from watcher.stages.filing import Filer
 from watcher.stages.recover import recover
 from watcher.stages.sessions import Sessions
 
@@ -67,6 +69,29 @@ async def test_a_batch_is_bounded(bench, workers):
             intake.settler.see(b"%d" % at, seen, moment)
     chosen = [[path for path, _, _ in intake.files.choose()] for _ in range(4)]
     assert [[b"0"], [b"1", b"2"], [b"3"], []] == chosen
+
+
+class NotNow(Filer):
+    """A filer whose prearchive refuses."""
+
+    def file(self, drop, incoming):
+        place = self._parts.storage.path("prearchive")
+        raise StorageError("removing a file", number=errno.EIO, place=f"{place}/x")
+
+
+async def test_each_store_is_told_of_its_own_files(bench, workers):
+    """What the filing of others meets is not said of a file that the quarantine refuses."""
+    intake = bench.intake(workers, filer=NotNow(bench.parts))
+    make_dicom(bench.path("image"))
+    for path in (bench.path("text"), f"{bench.parts.storage.path('quarantine')}/mri"):
+        with open(path, "wb") as file:
+            file.write(b"no DICOM, and no folder")
+    await until(intake, lambda: len(bench.parts.failing.open(0.0)) == 2)
+    met = bench.parts.failing.open(0.0)
+    stores = {
+        path: store_at(bench.parts.storage, each.error.place) for (_, path), each in met.items()
+    }
+    assert {b"image": "prearchive", b"text": "quarantine"} == stores
 
 
 async def test_readers_that_can_not_be_started_are_said_once(bench, workers):

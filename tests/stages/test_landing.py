@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -30,6 +31,7 @@ from watcher.stages.lists import note_list
 from watcher.stages.mustering import Mustering
 from watcher.stages.recover import recover
 from watcher.stages.sessions import Sessions
+from watcher.stages.unit_carrying import let_go
 
 
 class Readers:
@@ -457,12 +459,14 @@ class TestWhatWaits:
         os.rename(bench.path("marker"), here.parts.storage.marker("prearchive"))
         assert "landed" == (await here.land("u")).result
 
-    async def test_a_unit_without_room(self, bench, field):
+    async def test_a_unit_without_room(self, bench, field, monkeypatch):
         """One that can't fit takes nobody's room: none of it is staged."""
         here = field()
         bench.put("u/a", 1)
-        path = bench.put("u/b", 2)
-        os.truncate(path, mounts.free(bench.path("u")).bytes_total + 1)
+        bench.put("u/b", 2)
+        size = sum(seen.size for _, seen in here.unit("u").sources)
+        little = replace(mounts.free(bench.path()), bytes_free=size - 1)
+        monkeypatch.setattr("watcher.stages.mustering.free", lambda _: little)
         unread = Unread()
         landed = await Field(bench, unread).land("u")
         (error,) = landed.errors.values()
@@ -515,6 +519,13 @@ class TestWhatIsRefused:
         assert "refused" == (await here.land("x.zip")).result
         assert [before] == list(aside(bench).values())
         assert [] == here.sessions() == here.left() == here.staged()
+
+
+def waited_for(leases):
+    """Whether somebody waits for a lock of these leases."""
+    inode = f":{os.stat(leases._path).st_ino}"
+    with open("/proc/locks", encoding="ascii") as locks:
+        return any(" -> " in line and inode in line for line in locks)
 
 
 class TestHeldWhole:
@@ -571,6 +582,22 @@ class TestWhileItLands:
         receiving.landed("U2", 6.0)
         left = ledger.session(session.id)
         assert ("", 0.0, 6.0) == (left.landing, left.inactivity, left.last_arrival)
+
+    def test_two_units_let_one_session_go(self, bench):
+        """Units of two drops that end at the same moment wait for each other."""
+        session = bench.filed(1)
+        for number, unit in ((2, "U1"), (3, "U2")):
+            bench.put(unit, number)
+            batch = [replace(bench.incoming(unit, copy=True), unit=unit)]
+            Filer(bench.parts).file(bench.drop, batch)
+        leases = bench.parts.leases
+        with ThreadPoolExecutor(1) as other:
+            with leases.exclusive("landing"), leases.hold([session_key(session.id)], 1.0):
+                ends = other.submit(let_go, bench.parts, "U2")
+                while not ends.done() and not waited_for(leases):
+                    os.sched_yield()
+            assert 1 == ends.result()
+        assert "U1" == bench.parts.ledger.session(session.id).landing
 
     async def test_what_could_not_be_done_is_carried_on(self, bench, field):
         """A promised unit lands at the next try, even if the drop has nothing of it any more."""

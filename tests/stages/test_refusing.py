@@ -27,6 +27,12 @@ TEXT = Refusal(RefusalCode.NOT_DICOM, "It is no DICOM file.")
 FOLDER = {"u/s/1": b"one", "u/s/2": b"two", "u/notes.txt": b"three"}
 
 
+@pytest.fixture(autouse=True)
+def noon(bench):
+    """No test meets a midnight: files of another day are set aside elsewhere."""
+    bench.parts.clock.ahead = 43200 - bench.parts.clock.now() % 86400
+
+
 def dropped(bench):
     """What lies in the drop, by path; what is ignored too."""
     return {path: files.read(bench.path(path)) for path in files.walk(bench.drop.path)}
@@ -209,7 +215,7 @@ class TestAgain:
         """The sources lie there still, as after a crash: nothing is copied or said again."""
         it = unit(bench)
         refuse(bench.parts, replace(bench.drop, after="keep"), it, [NO_STUDY])
-        bench.parts.clock.ahead = 86400.0  # on another day
+        bench.parts.clock.ahead += 86400.0  # on another day
         refuse(bench.parts, bench.drop, it, [NO_STUDY])
         assert ({}, FOLDER) == (dropped(bench), held(bench))
         reasons = [path for path in stored(bench) if path.endswith("reason.json")]

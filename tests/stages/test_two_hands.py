@@ -80,7 +80,7 @@ async def test_what_was_passed_over_is_looked_at_again():
     hands = Hands(bell)
     with hands.working(session(1)):
         assert [] == turns(hands, session(2))
-    with anyio.fail_after(30):
+    with anyio.fail_after(60):
         await bell.wait(None)
         await other.wait(None)
     with hands.working(session(1)):
@@ -101,7 +101,7 @@ async def test_a_small_session_waits_for_no_large_one(bench):
         return bench.parts.ledger.session(of.id).status
 
     async def until(reached):
-        with anyio.fail_after(60):
+        with anyio.fail_after(240):
             while not await to_thread.run_sync(reached):  # noqa: ASYNC110  a ledger has no event
                 await anyio.sleep(0.02)
 

@@ -21,7 +21,9 @@ from watcher.stages.landing import Lander
 from watcher.stages.sessions import Sessions
 
 NEVER = 1000.0  # seconds of inactivity that no test waits for
+SELDOM = 1e6  # seconds between two full looks, where none is to see what no event told of
 REST = 0.3
+PATIENCE = 240.0  # seconds until something must have happened: machines are shared and slow
 
 
 @pytest.fixture
@@ -32,7 +34,7 @@ def anyio_backend():
 
 @pytest.fixture
 async def workers():
-    async with Workers.open(count=1) as pool:
+    async with Workers.open(count=1, silent=120.0) as pool:
         yield pool
 
 
@@ -57,12 +59,17 @@ async def round_of(intake):
 
 async def until(intake, reached):
     """Round after round until something holds; fails after a while."""
-    with anyio.fail_after(60):
+    with anyio.fail_after(PATIENCE):
         await round_of(intake)
         while not reached():
             due = intake.looker.next_due() - intake.parts.clock.monotonic()
             await intake.bell.wait(min(max(min(due, intake.units.pause()), 0.01), 0.3))
             await round_of(intake)
+
+
+def rested(intake):
+    """As long as a unit must rest here has passed, however slow the machine."""
+    intake.parts.clock.later += intake.looker.gathering.rest
 
 
 def waiting(intake):
@@ -148,9 +155,12 @@ class TestFolders:
 
     async def test_a_torn_member_is_stuck_in_the_end(self, bench, units):
         """It is said after `stuck_after` of this file only, and released when it goes."""
-        intake = units(stuck_after=0.5)
+        intake = units()
         bench.put("v/a", 1)
         torn(bench.put("v/b", 2))
+        await until(intake, lambda: bench.events("file.waiting"))
+        assert [] == bench.events("file.stuck")
+        bench.parts.clock.later += intake.drop.stuck_after
         await until(intake, lambda: bench.events("file.stuck"))
         assert [b"v/b"] == [each["path"] for each in bench.events("file.stuck")]
         os.remove(bench.path("v/b"))
@@ -160,10 +170,14 @@ class TestFolders:
 
     async def test_a_file_that_no_event_told_of_is_seen_before_it_lands(self, bench, units):
         """What is complete is looked at once more, whole: half a unit never lands."""
-        intake = units(rescan_interval=NEVER)
+        intake = units(rescan_interval=SELDOM, rest=NEVER)
         bench.put("v/a", 1)
         await until(intake, lambda: settled(intake, 1))
         torn(bench.put("v/s/b", 2))
+        rested(intake)
+        await until(intake, lambda: settled(intake, 2))
+        assert ([], 0) == (bench.events("file.waiting"), intake.tally.filed)
+        rested(intake)
         await until(intake, lambda: bench.events("file.waiting"))
         assert (0, {b"v/a", b"v/s/b"}) == (intake.tally.filed, {*waiting(intake)})
 
@@ -183,18 +197,22 @@ class TestFolders:
 
     async def test_names_that_went_without_an_event_are_forgotten(self, bench, units):
         """All but one were removed unseen: that one lands alone, after another rest."""
-        intake = units(rescan_interval=NEVER, rest=1.0)
+        intake = units(rescan_interval=SELDOM, rest=NEVER)
         for number in range(1, 4):
             bench.put(f"v/{number}", number)
         await until(intake, lambda: settled(intake, 3))
         for number in (1, 2):
             os.remove(bench.path(f"v/{number}"))
+        rested(intake)
+        await round_of(intake)
+        assert (0, [b"v/3"]) == (intake.tally.filed, [*waiting(intake)])
+        rested(intake)
         await until(intake, lambda: intake.tally.filed)
         assert (1, {}) == (intake.tally.filed, waiting(intake))
 
     async def test_a_transfer_under_another_name_holds_it(self, bench, units):
         """`x.part` grows, or becomes `x`: something in it has changed, though it is no input."""
-        intake = units(rescan_interval=0.05, rest=1.0)
+        intake = units(rescan_interval=0.05, rest=NEVER)
         bench.put("v/a", 1)
         data = torn(bench.put("v/b.part", 2))
         await until(intake, lambda: settled(intake, 1))
@@ -206,6 +224,10 @@ class TestFolders:
             moments.append(intake.looker.gathering.next_due(bench.parts.clock.monotonic()))
         assert moments == sorted(set(moments))
         os.rename(bench.path("v/b.part"), bench.path("v/b"))
+        rested(intake)
+        await until(intake, lambda: settled(intake, 2))
+        assert 0 == intake.tally.filed
+        rested(intake)
         await until(intake, lambda: intake.tally.filed)
         assert 2 == intake.tally.filed
 
@@ -375,8 +397,11 @@ class TestSigns:
 
     async def test_a_word_without_its_unit_waits(self, bench, units):
         """`NAME.complete`: said once, stuck in the end, released when NAME comes and lands."""
-        intake = units(rest=NEVER, stuck_after=0.3)
+        intake = units(rest=NEVER)
         touch(bench.path("v.complete"))
+        await until(intake, lambda: bench.events("file.waiting"))
+        assert [] == bench.events("file.stuck")
+        bench.parts.clock.later += intake.drop.stuck_after
         await until(intake, lambda: bench.events("file.stuck"))
         assert [(b"v.complete", "unit")] == [
             (each["path"], each["code"]) for each in bench.events("file.waiting")
@@ -481,19 +506,22 @@ class TestLanding:
         intake = units(lander=Adding)
 
         async def come():
+            intake.looker.gathering.rest = NEVER
             bench.put("v/b", 2)
             intake.hint(b"v/b")
             await until_seen()
 
         async def until_seen():
-            with anyio.fail_after(30):
+            with anyio.fail_after(PATIENCE):
                 while b"v/b" not in waiting(intake):
                     await intake.step()
 
         intake.lander.comes = come
         bench.put("v/a", 1)
         await until(intake, lambda: intake.tally.filed == 1)
-        assert {b"v/b": ""} == waiting(intake)
+        await until(intake, lambda: settled(intake, 1))
+        assert (1, {b"v/b": ""}) == (intake.tally.filed, waiting(intake))
+        rested(intake)
         await until(intake, lambda: intake.tally.filed == 2)
         assert {} == waiting(intake)
 
@@ -564,7 +592,7 @@ class TestLanding:
         torn(bench.put("w/a", 1, study="1.2.4"))
         await until(intake, lambda: intake.tally.filed and bench.events("file.waiting"))
         assert set() == intake.holding_folders() == intake.settling()
-        with anyio.fail_after(30):
+        with anyio.fail_after(PATIENCE):
             while not bench.events("session.archived"):
                 await sessions.round()
         assert [] == bench.parts.ledger.sessions((Status.RECEIVING,))
@@ -575,7 +603,7 @@ class TestLanding:
         bench.put("v/a", 1)
         async with anyio.create_task_group() as tasks:
             await tasks.start(intake.run)
-            with anyio.fail_after(60):
+            with anyio.fail_after(PATIENCE):
                 while not intake.tally.filed:
                     await anyio.lowlevel.checkpoint()
             tasks.cancel_scope.cancel()

@@ -105,6 +105,7 @@ class Files:
             )
             for path, seen, quiet in chosen
         ]
+        left = [path for path, _, _ in chosen]  # whom a fault concerns from here on
         try:
             await self.thread(self._make_incoming)
             async with self._reading:  # a drop that hangs has no more of the readers waiting
@@ -118,6 +119,7 @@ class Files:
                     incoming.append(self._identified(answer))
                 else:
                     await self.refused(candidate, answer)
+            left = [each.candidate.path for each in incoming]
             outcomes = await self.thread(self.filer.file, self.drop, incoming)
             for outcome in outcomes:
                 self.settle(outcome)
@@ -126,13 +128,13 @@ class Files:
         except (StorageError, MissingPlaceError, WorkerError) as error:
             if isinstance(error, WorkerError):
                 pending.tell_readers(self.parts, error)
-            for path, _, _ in chosen:
+            for path in left:
                 self._trouble.met(path, error)
         except AlreadyRunningError:
             raise  # another host has the store: this run is over
         except Exception as error:  # whatever it is, it is these files': the others go on
             self.parts.fault(error, "intake")
-            for path, _, _ in chosen:
+            for path in left:
                 self._trouble.met(path, error, level="error")
         self.filed()
 

@@ -186,10 +186,12 @@ def is_there(parts: Parts, made: Promise) -> bool:
 def let_go(parts: Parts, unit_id: str) -> int:
     """The sessions in which a unit landed are let go; gives how many. HeldError.
 
-    Under their leases: nobody takes one up before its record says so.
+    Under their leases: nobody takes one up before its record says so. One after the other: units
+    of two drops may have landed in one session.
     """
     owners = parts.receiving.fed_by(unit_id)
-    with parts.leases.hold([session_key(each) for each in owners], parts.clock.now()):
+    keys = [session_key(each) for each in owners]
+    with parts.leases.exclusive("landing"), parts.leases.hold(keys, parts.clock.now()):
         parts.receiving.landed(unit_id, parts.clock.now())
         for each in owners:
             parts.publish(each)
