@@ -8,6 +8,7 @@ from handbook import events, put_into
 
 from watcher.cli import COMMANDS
 from watcher.core.events import EVENTS
+from watcher.report import metrics
 from watcher.settings import parse
 
 README = Path(__file__).parents[1] / "README.md"
@@ -62,3 +63,22 @@ def test_it_names_every_command(text):
     section = text.partition("## Commands and exit codes\n")[2].partition("Each has")[0]
     named = set(re.findall(r"`([a-z]+)`", section))
     assert set(COMMANDS) == named
+
+
+def test_it_names_every_metric(text):
+    """The table of metrics is what is written, with the labels of each."""
+    found = re.findall(r"`(watcher_[a-z_]+)(?:\{([a-z,]+)\})?`", text)
+    expected = {(name, ",".join(labels)) for name, labels in metrics.names().items()}
+    assert expected == set(found)
+
+
+def test_every_module_is_on_the_map(text):
+    """Whoever looks for what a module does finds it; commands are one file each."""
+    table = text.partition("## The map of the code\n")[2].partition("\n`core` has")[0]
+    named = set(re.findall(r"`([a-z_.]+)`", table))
+    there = {
+        path.stem
+        for path in (README.parent / "watcher").rglob("*.py")
+        if "commands" not in path.parts and not path.stem.startswith("__")
+    }
+    assert set() == there - named

@@ -29,7 +29,8 @@ from watcher.stages.parts import Parts
 
 def coder_of(settings: Settings) -> Coder:
     """What codes identifiers; its key is made where there is none."""
-    return Coder(load_key(os.path.join(settings.stores.root, "log.key")))
+    names = {*settings.projects.known, *(drop.name for drop in settings.drops)}
+    return Coder(load_key(os.path.join(settings.stores.root, "log.key")), names)
 
 
 def open_log(settings: Settings, stream: TextIO | None, journal: str = "") -> Log:

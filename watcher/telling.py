@@ -114,9 +114,8 @@ class Telling:
         if shown == self._shown and now - self._told < self.settings.log.heartbeat:
             return
         told = coded(document, self._coder) if self._coder else document
-        texts = {name: render(told) for name, render in self._files.items()}
-        for name, text in texts.items():
-            folder = self.parts.storage.require("status")
+        for name, render in self._files.items():  # the metrics first: no page holds them up
+            text, folder = render(told), self.parts.storage.require("status")
             files.swap(os.path.join(folder, name), text, mode=MODE)
         self._shown, self._told = shown, now
 

@@ -29,14 +29,14 @@ sys.exit(reader.main(sys.argv[4:]))
 """
 STAGES = f"""
 import sys
-import watcher.stages.filing, watcher.stages.rebuild
+import watcher.report.page, watcher.report.receipt, watcher.stages.filing, watcher.stages.rebuild
 from watcher.cli import call
 sys.executable, arguments = sys.argv[1], sys.argv[2:]
 {BOOM}
 file = watcher.stages.filing.Filer.file
 watcher.stages.filing.Filer.file = lambda self, drop, batch: (
     boom() if drop.name == "bad" else file(self, drop, batch))
-watcher.stages.rebuild.tidy = boom
+watcher.stages.rebuild.tidy = watcher.report.page.html = watcher.report.receipt.values = boom
 sys.exit(call(arguments))
 """
 START = f"""
@@ -85,7 +85,10 @@ def faults(lines):
 
 
 def test_bugs_of_worker_and_stages(tmp_path):
-    """A reader's is its file's, a stage's that of its files or session; the run goes on."""
+    """A reader's is its file's, a stage's that of its files or session; the run goes on.
+
+    One of a receipt or of the status page costs that alone: the metrics are written.
+    """
     bad = tmp_path / "bad"
     bad.mkdir()
     world = World(tmp_path, extra=f'[[drop]]\npath = "{bad}"\nsettle = "100ms"\nproject = "P1"')
@@ -97,8 +100,9 @@ def test_bugs_of_worker_and_stages(tmp_path):
     make_dicom(bad / "three.dcm", study="1.2.10")
     code, lines, rest = ran(STAGES, reader, "run", "--once", "--config", world.config)
     assert (3, []) == (code, rest)
-    assert {("intake", "ValueError"), ("session", "ValueError")} == set(faults(lines))
-    assert 2 == len(faults(lines))
+    parts = ("intake", "session", "receipts", "telling")
+    assert sorted((part, "ValueError") for part in parts) == sorted(faults(lines))
+    assert (world.root / "status" / "metrics.prom").exists()
     (trace,) = [one["trace"] for one in lines if one.get("part") == "intake"]
     assert ["Filer.file", "boom"] != trace
     assert trace[-1].endswith(" boom")

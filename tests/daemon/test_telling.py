@@ -13,7 +13,7 @@ import urllib.request
 import pytest
 from makers import make_dicom
 from prometheus_client.parser import text_string_to_metric_families
-from world import World
+from world import World, until
 
 from watcher.io.lease import lock_store
 
@@ -80,11 +80,11 @@ def test_the_metrics_follow_what_happens(tmp_path):
             (world.drop / "other").mkdir()
             (world.drop / "other" / "torn.dcm").write_bytes(TORN)
             daemon.wait_for("session.archived")
-            daemon.wait_until(lambda: metrics(world).get(("watcher_sessions", "ARCHIVED")) == 1)
-            daemon.wait_until(lambda: metrics(world).get(("watcher_files_waiting", "mri")) == 1)
+            until(lambda: metrics(world).get(("watcher_sessions", "ARCHIVED")) == 1, bool)
+            until(lambda: metrics(world).get(("watcher_files_waiting", "mri")) == 1, bool)
             found, path = metrics(world), world.root / "status" / "metrics.prom"
-            daemon.wait_until(lambda: metrics(world)[beat] > found[beat])
-            daemon.wait_until(lambda: scraped(place).keys() == found.keys())
+            until(lambda: metrics(world)[beat] > found[beat], bool)
+            until(lambda: scraped(place).keys() == found.keys(), bool)
             assert 0o644 == stat.S_IMODE(path.stat().st_mode)
             assert 0 == daemon.stop()[0]
     finally:
@@ -147,7 +147,7 @@ def test_the_last_picture_is_that_of_the_end(tmp_path):
     beat = ("watcher_heartbeat_timestamp_seconds",)
     world = World(tmp_path, extra='heartbeat = "1h"')
     with world.daemon() as daemon:
-        daemon.wait_until(lambda: beat in metrics(world))
+        until(lambda: beat in metrics(world), bool)
         first = metrics(world)[beat]
         assert 0 == daemon.stop()[0]
     assert metrics(world)[beat] > first
@@ -158,7 +158,7 @@ def test_a_status_store_that_is_away_stops_nothing(tmp_path):
     """It is said as of any store; files are archived meanwhile, and it is told once it is back."""
     world = World(tmp_path, extra=EAGER)
     with world.daemon() as daemon:
-        daemon.wait_until(lambda: metrics(world))
+        until(lambda: metrics(world), bool)
         (world.root / "status").rename(tmp_path / "aside")
         daemon.wait_for("storage.unavailable", store="status")
         drop(world)
@@ -166,7 +166,7 @@ def test_a_status_store_that_is_away_stops_nothing(tmp_path):
         assert not (world.root / "status").exists()
         (tmp_path / "aside").rename(world.root / "status")
         daemon.wait_for("storage.available", store="status")
-        daemon.wait_until(lambda: metrics(world).get(("watcher_sessions", "ARCHIVED")) == 1)
+        until(lambda: metrics(world).get(("watcher_sessions", "ARCHIVED")) == 1, bool)
 
 
 @pytest.mark.campaign
@@ -174,7 +174,7 @@ def test_a_status_store_that_refuses_is_told_as_any_other(tmp_path):
     """What it refuses is a condition with its reason, and clears when it takes files again."""
     world = World(tmp_path, extra=EAGER)
     with world.daemon() as daemon:
-        daemon.wait_until(lambda: metrics(world))
+        until(lambda: metrics(world), bool)
         path = world.root / "status" / "metrics.prom"
         path.rename(tmp_path / "old")
         path.mkdir()
@@ -183,7 +183,7 @@ def test_a_status_store_that_refuses_is_told_as_any_other(tmp_path):
         daemon.wait_for("session.archived")
         path.rmdir()
         daemon.wait_for("storage.available", store="status")
-        daemon.wait_until(path.is_file)
+        until(path.is_file, bool)
 
 
 def test_asking_needs_no_telling(tmp_path):

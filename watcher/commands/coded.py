@@ -46,10 +46,11 @@ def _one(code: str, found: list[str]) -> str:
 def known(parts: Parts) -> Iterator[str]:
     """Everything of which a code may stand in a command that was printed."""
     for session in parts.ledger.sessions(tuple(Status)):
-        yield from (session.label, session.subject, session.shown)
+        yield from (session.label, session.subject, session.shown, session.project or "")
         yield from _found(session.findings)
     for shelf in parts.registry.shelved():
-        yield from (shelf.label, shelf.subject, f"{shelf.project}/{shelf.label}")
+        home = f"{shelf.project}/{shelf.label}"
+        yield from (shelf.label, shelf.subject, home, shelf.project)
     for raised in Lookup(parts.ledger).raised():
         yield from _words([str(raised.fields.get("hint", ""))])
 

@@ -128,6 +128,12 @@ def names_below(folder: str) -> Iterator[str]:
     return files.walk(folder)
 
 
+def lying(drop: str) -> Iterator[str]:
+    """Everything in a drop, also what is no file, relative to it; nothing of what can't be read."""
+    for base, folders, names in os.walk(drop):
+        yield from (os.path.relpath(os.path.join(base, each), drop) for each in (*folders, *names))
+
+
 def catalogs(folder: str) -> Iterator[tuple[str, bytes]]:
     """The catalogs of an archived session: path relative to its folder, and what they hold.
 

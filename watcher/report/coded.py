@@ -26,6 +26,8 @@ def coded(document: Mapping[str, Any], coder: Coder) -> dict[str, Any]:
 
 def _row(row: Mapping[str, Any], coder: Coder) -> dict[str, Any]:
     kept = {name: row[name] for name in _PLAIN if name in row}
+    if "code" in row:  # of the quarantine: its id is a folder's name, perhaps not one of ours
+        kept |= {"id": coder.line({"entry": row["id"]})["entry"]}
     return {**coder.line(row), **kept}
 
 

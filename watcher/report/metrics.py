@@ -180,3 +180,9 @@ _COUNTERS: Final[Mapping[str, _Family]] = {
     ),
     "log_lines_lost": ("Lines that a log could not be written to, since the start.", (), _lost),
 }
+
+
+def names() -> Mapping[str, tuple[str, ...]]:
+    """Every metric by the name that its samples have, with its labels' names."""
+    gauges = {f"watcher_{name}": labels for name, (_, labels, _) in _GAUGES.items()}
+    return gauges | {f"watcher_{name}_total": labels for name, (_, labels, _) in _COUNTERS.items()}
