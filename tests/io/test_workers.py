@@ -17,7 +17,7 @@ from watcher.core.errors import WorkerError
 from watcher.io.worker import Usage
 from watcher.io.workers import BATCH, Workers, examine_now, try_one
 
-ROOM = 30 << 20  # bytes of address space besides what a reader takes: 60 MiB do not fit
+ROOM = 10 << 20  # bytes of address space besides what a reader takes: 60 MiB do not fit
 NEVER = 1e6  # seconds
 
 

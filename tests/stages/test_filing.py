@@ -294,6 +294,19 @@ def full(bench, where):
 class TestLedger:
     """The ledger can't be written."""
 
+    def test_what_cannot_be_given_back_holds_up_no_other(self, bench):
+        """A file that changed stays in hand for now; the one beside it is filed and taken."""
+        bench.put("a", 1)
+        bench.put("b", 2)
+        batch = [bench.incoming("a"), bench.incoming("b")]
+        os.utime(bench.path("a"), (1, 1))
+        filer = Filer(bench.parts)
+        with full(bench, "DELETE ON instance"):
+            assert [Result.LATER, Result.FILED] == results(filer.file(bench.drop, batch))
+        assert (["a"], True) == (os.listdir(bench.drop.path), filer.left_in_hand)
+        filer.settle()
+        assert ({}, False) == (bench.parts.receiving.reserved(), filer.left_in_hand)
+
     def test_a_full_ledger_loses_nothing_and_the_batch_comes_again(self, bench):
         """What was placed and not recorded is finished before the next batch."""
         bench.put("a", 1)

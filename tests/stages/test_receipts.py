@@ -2,6 +2,7 @@
 
 import json
 import os
+import sqlite3
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -14,10 +15,11 @@ from watcher.core.notation import format_duration
 from watcher.core.session import Status
 from watcher.core.settle import Waiting
 from watcher.io.arrivals import Arrivals, day_of
-from watcher.io.ledger import Ledger
+from watcher.io.ledger import NAME, Ledger
 from watcher.io.receiving import Receiving
 from watcher.io.registry import Registry
 from watcher.stages.archive import archive
+from watcher.stages.handing import Handings
 from watcher.stages.quarantine import put_aside
 from watcher.stages.rebuild import build
 from watcher.stages.receipts import CHECK, Receipts
@@ -362,3 +364,24 @@ def test_of_drops_without_receipts_nothing_is_kept(bench):
     arrivals = Arrivals(bench.parts.ledger)
     arrivals.forget_all(["ct"])
     assert ([], 1) == (arrivals.open("mri"), len(arrivals.open("ct")))
+
+
+async def test_what_the_ledger_refuses_is_over_once_it_is_done(bench):
+    """Where no drop wants receipts nothing is kept; a ledger that refuses that is told of, and no
+    longer than it refuses.
+    """
+    bench.put("study/1", 1)
+    bench.file("study/1")
+    handings, clock = Handings(bench.parts, []), bench.parts.clock
+    with bench.parts.ledger.write() as tx:
+        tx.exec_driver_sql("PRAGMA busy_timeout=0")
+    other = sqlite3.connect(f"{bench.parts.storage.stores.state}/{NAME}", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    await handings.finish()
+    met = bench.parts.failing.open(clock.monotonic())
+    assert ["state"] == [each.store for each in met.values()]
+    other.execute("ROLLBACK")
+    other.close()
+    await handings.finish()
+    assert {} == bench.parts.failing.open(clock.monotonic())
+    assert {} == Arrivals(bench.parts.ledger).of("mri")

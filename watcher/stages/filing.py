@@ -14,7 +14,7 @@ import os
 import threading
 from collections.abc import Iterable, Sequence
 
-from watcher.core.errors import StorageError, WatcherError
+from watcher.core.errors import LedgerError, StorageError, WatcherError
 from watcher.core.file import Candidate, Fingerprint
 from watcher.core.find import Fate
 from watcher.core.policy import Drop
@@ -79,6 +79,7 @@ class _Batch:
         self.folders: dict[str, str] = {}  # by session; none moves while files are in hand
         self.renamed: dict[Candidate, Reserved] = {}  # their own name was taken on disk
         self.left_in_hand = False
+        self.held: set[Candidate] = set()  # lost, and what was placed of them lies there still
 
     def run(self) -> list[Outcome]:
         """All the steps, in their order."""
@@ -92,7 +93,7 @@ class _Batch:
         durable = self._sync(placed)
         self.parts.storage.require("prearchive")  # still: else all this went beneath its mount
         unwritten = [each for each in durable if self._unchanged(each)]
-        self._release(wanted)
+        self._release([each for each in wanted if self._is_lost(each)])
         duplicates = [each for each in reserved if self._is_filed(each)]
         remains = self._settle_sources([*unwritten, *duplicates])
         for session in opened:
@@ -177,23 +178,38 @@ class _Batch:
         folders = files.sync_all(os.path.dirname(target) for target in targets)
         for target, each in targets.items():
             error = failed.get(target) or folders.get(os.path.dirname(target))
-            if error is not None:
-                files.remove(target)  # its pages may be gone: a new inode next time
-                self._lose(each, Result.COPY, error)
+            if error is not None:  # its pages may be gone: a new inode next time
+                self._take_back(each, Result.COPY, error)
         return [each for each in placed if not self._is_lost(each)]
 
     def _unchanged(self, each: Reserved) -> bool:
         """Nobody may have written to it meanwhile; one that somebody may have is taken back."""
         if each.incoming.examined.temp or is_as_read(each, self._target(each)):
             return True
-        files.remove(self._target(each))
-        self._lose(each, Result.LATER)
+        self._take_back(each, Result.LATER)
         return False
 
-    def _release(self, wanted: Sequence[Reserved]) -> None:
-        failed = [each for each in wanted if self._is_lost(each)]
-        if failed:
-            release(self.parts, failed)
+    def _take_back(self, each: Reserved, result: Result, error: StorageError | None = None) -> None:
+        """Remove what was placed; where that can't be done now it stays in hand."""
+        try:
+            files.remove(self._target(each))
+        except StorageError as refused:
+            self.held.add(each.incoming.candidate)
+            self.left_in_hand = True
+            self._lose(each, Result.FAILED, refused)
+        else:
+            self._lose(each, result, error)
+
+    def _release(self, lost: Sequence[Reserved]) -> None:
+        """Give back what was lost. What refuses that holds up no other file of the batch."""
+        failed = [each for each in lost if each.incoming.candidate not in self.held]
+        try:
+            if failed:
+                release(self.parts, failed)
+        except LedgerError:
+            raise
+        except StorageError:  # each of them is told with its own fault, and tried again
+            self.left_in_hand = True
 
     # -- sources ------------------------------------------------------------------------------
 
@@ -243,7 +259,7 @@ class _Batch:
             stay[candidate] = remains
             self.parts.receiving.record((), {candidate: remains})
         if how is Parted.BACK:
-            release(self.parts, [each])
+            self._release([each])
         self.left_in_hand |= how is Parted.IN_HAND
         if how is not Parted.OWN:
             self._lose(each, Result.LATER)

@@ -70,7 +70,8 @@ class Handings:
 
     async def run(self) -> None:
         """All of them, for ever."""
-        await self._forget_others()
+        while not await self._forget_others():
+            await anyio.sleep(EVERY)
         async with anyio.create_task_group() as tasks:
             for one in self.each:
                 tasks.start_soon(one.run)
@@ -82,11 +83,16 @@ class Handings:
             while await one.write(last=True):
                 pass
 
-    async def _forget_others(self) -> None:
-        arrivals, now = Arrivals(self.parts.ledger), self.parts.clock.monotonic()
+    async def _forget_others(self) -> bool:
+        """Whether that could be done; what the ledger refuses is `disk`'s to say."""
+        arrivals, work = Arrivals(self.parts.ledger), (WORK, "")
         try:
             await Hop(1)(arrivals.forget_all, [one.intake.drop.name for one in self.each])
         except LedgerError:
             raise
-        except StorageError as error:  # the next start does it
-            self.parts.failing.met((WORK, ""), error, now, EVERY, store="state")
+        except StorageError as error:
+            now = self.parts.clock.monotonic()
+            self.parts.failing.met(work, error, now, EVERY, store="state")
+            return False
+        self.parts.failing.over(work)
+        return True
