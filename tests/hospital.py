@@ -15,6 +15,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pydicom
+from lines import checked_lines
 from makers import MR, make_dicom
 from media import medium
 from packing import special_tar, typed_zip, zip_of
@@ -324,7 +325,7 @@ class Hospital(World):
         assert done.returncode in {0, 3, 10}, done.stderr.decode()
         self.keep("run --once", stdout=done.stdout, stderr=done.stderr)
         self.look()
-        return [json.loads(line) for line in done.stdout.splitlines()]
+        return checked_lines(done.stdout.decode())
 
     def keep(self, name, **streams):
         for stream, data in streams.items():
@@ -440,6 +441,7 @@ class Hospital(World):
                     each.join()
                 pipe.close()
         self.keep("run", stdout=b"".join(said), stderr=errors, datagrams=b"\n".join(told))
+        checked_lines(b"".join(said).decode())
         self.look()
 
 

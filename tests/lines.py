@@ -1,13 +1,20 @@
-"""Lines of the log held to the schema of their event, and to no other fields than it names."""
+"""Lines of the log held to the schema of their event, and to no other fields than it names.
 
+Every line that a test reads of the program, of a stage or of a command comes by here; `SAID` are
+the events that were in them. A run of the whole suite fails where some event of the catalogue was
+in none (conftest.py).
+"""
+
+import json
 import re
 from functools import cache
 
 from jsonschema import Draft202012Validator
 
 from watcher.core.events import EVENTS
-from watcher.core.lines import TIME, of_event
+from watcher.core.lines import LONGEST, TIME, of_event
 
+SAID = set()
 _STAMP = re.compile(TIME)
 _seen = set()  # shapes of flat lines that are valid: thousands are alike
 
@@ -32,4 +39,15 @@ def checked(line):
         faults = [fault.message for fault in _validator(line["event"]).iter_errors(line)]
         assert faults == [], line
         _seen.add(shape)
+    if line["level"] in {"warning", "error"}:
+        assert line.get("who"), line
+        assert line.get("hint"), line
+    SAID.add(line["event"])
     return line
+
+
+def checked_lines(text):
+    """The lines of the log in what a program wrote: neither torn ones, nor what else it wrote."""
+    whole = re.findall(r'^(?:<\d>)?(\{"timestamp".*\})$', text, re.MULTILINE)
+    assert [] == [line[:99] for line in whole if len(line) > LONGEST]
+    return [checked(json.loads(line)) for line in whole]

@@ -1,5 +1,6 @@
 """An HTML page read as HTML 5 has it, and a survey to make one of."""
 
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 
@@ -21,6 +22,7 @@ CONTENT = {
     "dl": {"div"},
     "div": {"dt", "dd", "svg"},
     "ul": {"li"},
+    "li": {"p", "table"},
     "table": {"caption", "thead", "tbody"},
     "thead": {"tr"},
     "tbody": {"tr"},
@@ -115,6 +117,7 @@ def session(number, status, **values):
         "bytes": 2**27,
         "error": "",
         "findings": [],
+        "more_findings": 0,
         "resolve": [],
         "due": None,
         **values,
@@ -131,6 +134,32 @@ def condition(event, key, **values):
         "hint": "mount the share",
         **values,
     }
+
+
+SAME = {"PatientID": "same", "PatientName": "differs", "PatientBirthDate": "missing"}
+CONFLICT = {
+    "code": "study-uid-mismatch",
+    "severity": "CONFLICT",
+    "text": "Invalid modification",
+    "incoming": {
+        "project": "ROUTINE",
+        "label": "JANE_1",
+        "study": "1.2.4",
+        "PatientID": "S1",
+        "PatientName": "DOE^JANE",
+        "PatientBirthDate": "",
+    },
+    "archived": {
+        "project": "ROUTINE",
+        "label": "JANE_1",
+        "study": "1.2.3",
+        "PatientID": "S1",
+        "PatientName": "ROE^JANE",
+        "PatientBirthDate": "1970-01-01",
+    },
+    "evidence": {**SAME, "minutes_apart": 14, "looks_like": "two people under one label?"},
+}
+"""A finding with both its sides."""
 
 
 def entry(number, **values):
@@ -178,6 +207,7 @@ def store(kind, **values):
 
 def survey(**values):
     """A survey of an installation where all is well, but for the values given."""
+    raised = [each["event"] for each in values.get("conditions", [])]
     return {
         "version": "0.5.0",
         "host": "imaging3",
@@ -196,7 +226,10 @@ def survey(**values):
         "sessions": {},
         "ahead": 0,
         "conditions": [],
+        "more_conditions": 0,
+        "open_conditions": dict(Counter(raised)),
         "quarantine": [],
+        "more_quarantine": 0,
         "open_sessions": [],
         "more_sessions": 0,
         "oldest": {},

@@ -13,7 +13,7 @@ import threading
 import time
 from pathlib import Path
 
-from lines import checked
+from lines import checked, checked_lines
 from lxml import etree
 
 from watcher.cli import call
@@ -71,6 +71,7 @@ class World:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
             code = call([*arguments, "--config", str(self.config)])
         self.errors = errors.getvalue()
+        checked_lines(self.errors)  # where no daemon runs a command says its events there
         return code, out.getvalue()
 
     def json(self, *arguments):
@@ -81,7 +82,9 @@ class World:
     def once(self):
         """`watcher run --once`: its exit code and its events, each held to the catalogue."""
         code, text = self.watcher("run", "--once")
-        return code, [checked(json.loads(line)) for line in text.splitlines()]
+        lines = checked_lines(text)
+        assert len(lines) == len(text.splitlines())  # and nothing but lines of the log
+        return code, lines
 
     def daemon(self, *before, **environment):
         """`watcher run`, as a process of its own; `before` are the words put before the command."""

@@ -178,7 +178,7 @@ def command_parts(settings: Settings) -> Iterator[Parts]:
     parts = parts_of(settings, storage, ledger, emit)
     try:
         yield parts
-        parts.conditions.tell_crowds(parts.clock.now(), ending=True)
+        parts.conditions.tell_own_crowds(parts.clock.now())
     except (WatcherError, BrokenPipeError):  # a refusal; a reader that has read enough
         raise
     except Exception as error:

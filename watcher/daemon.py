@@ -31,6 +31,7 @@ from watcher.stages.disk import Disk
 from watcher.stages.hop import Hop
 from watcher.stages.intake import Intake
 from watcher.stages.parts import Parts
+from watcher.stages.pending import forget_drops
 from watcher.stages.presence import is_native
 from watcher.stages.recover import recover, reidentify
 from watcher.stages.sessions import Sessions
@@ -215,6 +216,7 @@ class Daemon:
     async def _pay(self, workers: Workers) -> None:
         """What a start owes the last run."""
         await self._hop(sign_run, self.parts.storage, self.parts.ledger)
+        await self._hop(forget_drops, self.parts, {drop.name for drop in self.settings.drops})
         await recover(self.parts, workers.examine, self._hop)
 
     async def _drain(self, intakes: Mapping[str, Intake], sessions: Sessions) -> int:
@@ -252,8 +254,7 @@ class Daemon:
             health=partial(self._health, intakes),
             backoff=(1.0, max(1.0, min([60.0, *(d.rescan_interval for d in self.settings.drops)]))),
         )
-        for name in native:
-            intakes[name].looker.watched = True
+        self._upkeep.watch(intakes, native)
         async with anyio.create_task_group() as stages:
             await stages.start(observer.run)
             for intake in intakes.values():

@@ -1,26 +1,29 @@
 """What Python and libraries would print by themselves, said as events: no line of text among them.
 
-Threads that end by an exception, exceptions nobody can catch, warnings, records of `logging`.
+Threads that end by an exception, exceptions nobody can catch, warnings, records of `logging`; each
+once in a run, however often it is met.
 """
 
 import logging
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TextIO
 
 from watcher.core.emit import Emit
 from watcher.core.failure import fault
+from watcher.stages.faults import Faults
 
 
 class _Records(logging.Handler):
     """Warnings and errors of libraries: whose, and what was raised. Their words stay unsaid."""
 
-    def __init__(self, emit: Emit) -> None:
+    def __init__(self, say: Callable[[dict[str, object]], None]) -> None:
         super().__init__(logging.WARNING)
-        self._emit = emit
+        self._say = say
 
     def emit(self, record: logging.LogRecord) -> None:
         """One record, as an event."""
@@ -30,16 +33,17 @@ class _Records(logging.Handler):
             level = "error"
         where = [f"{record.module}:{record.lineno} {record.funcName}"]
         told = {"error": record.levelname, "part": part, "trace": where}
-        self._emit("daemon.fault", level=level, **(fault(raised, part) if raised else told))
+        self._say({"level": level, **(fault(raised, part) if raised else told)})
 
 
 @contextmanager
 def said(emit: Emit) -> Iterator[None]:
     """Meanwhile `emit` hears of all that, as `daemon.fault`."""
+    say = partial(Faults().say, emit)
 
     def tell(error: BaseException | None, part: str) -> None:
         if error is not None:
-            emit("daemon.fault", **fault(error, part))
+            say(fault(error, part))
 
     def warn(  # noqa: PLR0917  the hook's own signature
         message: Warning | str,
@@ -49,10 +53,11 @@ def said(emit: Emit) -> Iterator[None]:
         file: TextIO | None = None,
         line: str | None = None,
     ) -> None:
-        del message, filename, lineno, file, line  # its words may quote the data
-        emit("daemon.fault", level="warning", error=category.__name__, part="warning", trace=[])
+        del message, file, line  # its words may quote the data
+        where = [f"{filename.rpartition('/')[2]}:{lineno}"]
+        say({"level": "warning", "error": category.__name__, "part": "warning", "trace": where})
 
-    handler = _Records(emit)
+    handler = _Records(say)
     root, before = logging.getLogger(), (threading.excepthook, sys.unraisablehook)
     with warnings.catch_warnings():  # which keeps `showwarning`
         warnings.showwarning = warn

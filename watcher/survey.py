@@ -1,55 +1,45 @@
 """One picture of the installation: what `status`, the status page and the metrics are made of.
 
 Values that JSON can say, plain: `report.coded` gives what may leave the machine. A command reads
-what the daemon kept of itself at its last heartbeat; the daemon gives it (`live`).
+what the daemon kept of itself at its last heartbeat; the daemon gives it (`live`). Its length is
+bounded, whatever waits: what is left off is counted.
 """
 
-import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from watcher import __version__
-from watcher.core import rates
 from watcher.core.errors import MissingPlaceError, StorageError
 from watcher.core.policy import Drop
-from watcher.core.session import Session, Status
-from watcher.io import agenda
+from watcher.core.record import finding_values
+from watcher.core.session import Finding, Session, Status
 from watcher.io.clock import Clock
+from watcher.io.glance import Glance, glance
 from watcher.io.lease import is_locked
-from watcher.io.lookup import Lookup, Raised
+from watcher.io.lookup import Raised
 from watcher.io.mounts import free
 from watcher.io.registry import SetAside
 from watcher.io.stores import KINDS, Storage
+from watcher.remembered import UNKNOWN, Live, filed_by_hour, kept_live, last_beat
 from watcher.report import standing
-from watcher.report.text import printable
+from watcher.report.text import brief, printable
 from watcher.report.times import iso
 from watcher.settings import Settings
 from watcher.stages.parts import Parts
 
-HEARTBEAT: Final = "heartbeat"  # where the ledger keeps the last one
-LIVE: Final = "live"  # and what the daemon knew then
-RATES: Final = "rates"  # and how many files each hour brought
 SESSIONS: Final = 200  # that are shown one by one
-PRESSING: Final = (Status.CONFLICT, Status.ERROR)  # a person acts
+ROWS: Final = 1000  # conditions, and entries of the quarantine
+MANY: Final = 20  # findings of a session, commands about it, values of a list
+LONG: Final = 1000  # characters of a text
+SIDE: Final = 200  # characters of a value of a finding's sides
 
 Document: TypeAlias = dict[str, Any]
-Live: TypeAlias = Mapping[str, Any]
-"""`started` (ISO), `lost` (lines of the log), `drops`: of each the keys of `UNKNOWN`, or some."""
-
-UNKNOWN: Final[Mapping[str, Any]] = {
-    "watch": None,  # "native" while change events come, "poll"
-    "waiting": None,  # files pending
-    "oldest_pending": None,  # seconds since the first of them was seen; 0: none
-    "filed": None,  # since the start, as the next two
-    "duplicates": None,
-    "quarantined": None,
-    "units": None,  # that have not landed
-    "landing": False,  # whether one of them lands
-}
 
 
-def survey(settings: Settings, parts: Parts, live: Live | None = None) -> Document:
+def survey(
+    settings: Settings, parts: Parts, live: Live | None = None, *, rows: int = ROWS
+) -> Document:
     """How the installation stands. `live`: what only the running daemon knows, where it asks.
 
     StorageError where the ledger can't be read. No drop is looked at for the daemon: one that hangs
@@ -57,13 +47,12 @@ def survey(settings: Settings, parts: Parts, live: Live | None = None) -> Docume
     """
     now = parts.clock.now()
     running = live is not None or is_locked(parts.storage.marker("state"))
-    known = _kept(parts, running=running) if live is None else live
-    heartbeat = now if live is not None else _beat(parts)
-    raised = Lookup(parts.ledger).raised()
+    known = (kept_live(parts) if running else {}) if live is None else live
+    heartbeat = now if live is not None else last_beat(parts)
+    seen = glance(parts.ledger, sessions=SESSIONS, rows=rows)
     unhealthy = standing.health(
         running=running, heartbeat=heartbeat, every=settings.log.heartbeat, now=now
     )
-    counts = _counts(parts)
     return {
         **_head(settings, now),
         "running": running,
@@ -73,14 +62,11 @@ def survey(settings: Settings, parts: Parts, live: Live | None = None) -> Docume
         "heartbeat": iso(heartbeat) if heartbeat else None,
         "started": known.get("started"),
         "lost": known.get("lost"),
-        "drops": _drops(settings.drops, known.get("drops", {}), {each.key for each in raised}),
+        "drops": _drops(settings.drops, known.get("drops", {}), parts.conditions.open()),
         "stores": [_store(parts.storage, kind) for kind in KINDS],
-        "sessions": counts,
-        "ahead": sum(each.place == "archive" for each in agenda.sendable(parts.ledger)),
-        "conditions": [_condition(each) for each in raised],
-        "quarantine": [entry_values(each) for each in parts.registry.aside()],
-        **_sessions(parts, counts, now),
-        "rates": _rates(parts, now),
+        **_sessions(parts, seen, now),
+        **_rows(seen),
+        "rates": filed_by_hour(parts, now),
     }
 
 
@@ -100,15 +86,18 @@ def unborn(settings: Settings, why: str) -> Document:
         "heartbeat": None,
         "started": None,
         "lost": None,
-        "drops": _drops(settings.drops, {}, set()),
+        "drops": _drops(settings.drops, {}, ()),
         "stores": [_store(storage, kind) for kind in KINDS],
         "sessions": {},
         "ahead": 0,
-        "conditions": [],
-        "quarantine": [],
         "open_sessions": [],
         "more_sessions": 0,
         "oldest": {},
+        "conditions": [],
+        "more_conditions": 0,
+        "open_conditions": {},
+        "quarantine": [],
+        "more_quarantine": 0,
         "rates": [],
     }
 
@@ -123,50 +112,13 @@ def _head(settings: Settings, now: float) -> Document:
     }
 
 
-def _beat(parts: Parts) -> float | None:
-    said = parts.ledger.recall(HEARTBEAT)
-    return float(said) if said else None
-
-
-def count_filed(parts: Parts, files: int) -> None:
-    """So many files were filed in this hour, for the rates. StorageError where it can't be kept."""
-    now = parts.clock.now()
-    kept = rates.counted(_kept_rates(parts), now, files)
-    parts.ledger.remember(RATES, json.dumps(kept))
-
-
-def _kept_rates(parts: Parts) -> dict[int, int]:
-    said = parts.ledger.recall(RATES)
-    return {int(hour): files for hour, files in json.loads(said).items()} if said else {}
-
-
-def _rates(parts: Parts, now: float) -> list[tuple[str, int]]:
-    return [(iso(hour), files) for hour, files in rates.series(_kept_rates(parts), now)]
-
-
-def _kept(parts: Parts, *, running: bool) -> Live:
-    """What the daemon's last heartbeat left; nothing of a run that is over.
-
-    Whether a drop is there is not among it: that is looked at now.
-    """
-    said = parts.ledger.recall(LIVE) if running else None
-    return dict(json.loads(said)) if said else {}
-
-
-def keep_live(parts: Parts, live: Live) -> None:
-    """What commands are to know of the daemon. StorageError where it can't be kept."""
-    drops = {
-        name: {key: value for key, value in each.items() if key != "available"}
-        for name, each in live["drops"].items()
-    }
-    parts.ledger.remember(LIVE, json.dumps({**live, "drops": drops}))
-
-
-def _drops(drops: Sequence[Drop], known: Mapping[str, Any], raised: set[str]) -> list[Document]:
+def _drops(
+    drops: Sequence[Drop], known: Mapping[str, Any], raised: Container[str]
+) -> list[Document]:
     return [_drop(drop, known.get(drop.name, {}), raised) for drop in drops]
 
 
-def _drop(drop: Drop, known: Mapping[str, Any], raised: set[str]) -> Document:
+def _drop(drop: Drop, known: Mapping[str, Any], raised: Container[str]) -> Document:
     there = known.get("available")
     return {
         "name": drop.name,
@@ -180,7 +132,7 @@ def _drop(drop: Drop, known: Mapping[str, Any], raised: set[str]) -> Document:
     }
 
 
-def _is_there(drop: Drop, raised: set[str]) -> bool:
+def _is_there(drop: Drop, raised: Container[str]) -> bool:
     """Its directory is, and the daemon said nothing else (a mount that is not there)."""
     return f"drop/{drop.name}" not in raised and os.path.isdir(drop.path)
 
@@ -201,11 +153,15 @@ def _store(storage: Storage, kind: str) -> Document:
     }
 
 
-def _counts(parts: Parts) -> dict[str, int]:
-    """The prearchive's sessions by status; ARCHIVED counts what stands in the archive."""
-    counts = parts.ledger.counts()
-    ended = {Status.ARCHIVED: parts.registry.count(), Status.DELETED: 0}
-    return {each.value: number for each in Status if (number := (counts | ended).get(each, 0))}
+def _rows(seen: Glance) -> Document:
+    """What is open and what is set aside, as far as it is shown, and how much there is in all."""
+    return {
+        "conditions": [_condition(each) for each in seen.conditions],
+        "more_conditions": sum(seen.events.values()) - len(seen.conditions),
+        "open_conditions": dict(seen.events),
+        "quarantine": [brief(entry_values(each), LONG, MANY) for each in seen.entries],
+        "more_quarantine": seen.aside - len(seen.entries),
+    }
 
 
 def _condition(raised: Raised) -> Document:
@@ -215,7 +171,7 @@ def _condition(raised: Raised) -> Document:
         "since": iso(raised.raised),
         "text": standing.meaning(raised.event),
         "hint": standing.hint(raised.event, raised.key, raised.fields),
-        **({"fields": raised.fields} if raised.fields else {}),
+        **({"fields": brief(raised.fields, LONG, MANY)} if raised.fields else {}),
     }
 
 
@@ -234,24 +190,25 @@ def entry_values(entry: SetAside) -> Document:
     }
 
 
-def _sessions(parts: Parts, counts: Mapping[str, int], now: float) -> Document:
-    """Those not archived: the first of them one by one, and how old the oldest of each status is.
+def _sessions(parts: Parts, seen: Glance, now: float) -> Document:
+    """By status, those of the archive too; those not archived, the first of them one by one.
 
-    `oldest` in seconds since its first file was filed.
+    `oldest` of each status in seconds since its first file was filed.
     """
-    lookup = Lookup(parts.ledger)
-    shown = lookup.pressing(PRESSING, SESSIONS)
+    counts = {each.value: seen.counts[each] for each in Status if seen.counts.get(each)}
     waiting = sum(counts.values()) - counts.get(Status.ARCHIVED, 0)
-    oldest = {each.value: max(0.0, round(now - at, 1)) for each, at in lookup.oldest().items()}
     return {
-        "open_sessions": [_session(parts, each) for each in shown],
-        "more_sessions": max(0, waiting - len(shown)),
-        "oldest": oldest,
+        "sessions": counts,
+        "ahead": seen.ahead,
+        "open_sessions": [
+            _session(parts, each, *seen.sizes.get(each.id, (0, 0, 0))) for each in seen.sessions
+        ],
+        "more_sessions": waiting - len(seen.sessions),
+        "oldest": {one.value: max(0.0, round(now - at, 1)) for one, at in seen.oldest.items()},
     }
 
 
-def _session(parts: Parts, session: Session) -> Document:
-    scans, files, size = parts.ledger.sizes(session.id).get(session.id, (0, 0, 0))
+def _session(parts: Parts, session: Session, scans: int, files: int, size: int) -> Document:
     due = _due(parts, session)
     return {
         "id": session.id,
@@ -265,13 +222,26 @@ def _session(parts: Parts, session: Session) -> Document:
         "scans": scans,
         "files": files,
         "bytes": size,
-        "error": session.error,
-        "findings": [
-            {"code": each.code, "severity": each.severity.value, "text": each.text}
-            for each in session.findings
-        ],
-        "resolve": _resolve(parts, session),
+        "error": brief(session.error, LONG, 0),
+        "findings": [_finding(each) for each in session.findings[:MANY]],
+        "more_findings": max(0, len(session.findings) - MANY),
+        "resolve": _resolve(parts, session)[:MANY],
         "due": iso(due) if due is not None else None,
+    }
+
+
+def _finding(finding: Finding) -> Document:
+    """One that blocks with both its sides (spec 10). They stand in their weight's order."""
+    values = finding_values(finding)
+    sides = {
+        side: {name: brief(value, SIDE, MANY) for name, value in values[side].items()}
+        for side in ("incoming", "archived", "evidence")
+    }
+    return {
+        "code": finding.code,
+        "severity": finding.severity.value,
+        "text": brief(finding.text, LONG, 0),
+        **(sides if finding.blocks else {}),
     }
 
 

@@ -1,12 +1,12 @@
 """What the daemon writes for people beside its log: the status page and the metrics.
 
-Only when something changed, and no oftener than `EVERY`; at least once a heartbeat. A store that
-refuses is told of as any other's is, and stops nothing.
+Only when something changed, and no oftener than `EVERY`; at least once a heartbeat. The ledger says
+whether it did, unread. A store that refuses is told of as any other's is, and stops nothing.
 """
 
 import os
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
@@ -21,15 +21,17 @@ from watcher.core.errors import (
 )
 from watcher.io import files
 from watcher.io.serving import serving
+from watcher.remembered import Live, count_filed, keep_live
 from watcher.report import metrics, page
 from watcher.report.coded import coded
 from watcher.settings import Settings
 from watcher.stages.hop import Hop
 from watcher.stages.parts import Parts
-from watcher.survey import Document, Live, count_filed, survey
+from watcher.survey import Document, survey
 
 EVERY: Final = 10.0  # seconds between two looks at whether something changed
 MODE: Final = 0o644  # whoever collects the metrics, or shows the page, is another user
+ROWS: Final = 100  # conditions and entries of the quarantine that the page has room for
 WORK: Final = "telling"  # the work of it, where a store refuses
 STOPPED: Final[Mapping[str, Any]] = {
     "running": False,
@@ -73,7 +75,7 @@ class Telling:
         """Nothing was told yet."""
         self._coder = coder_of(self.settings) if self.settings.log.identifiers == "coded" else None
         self._filed = 0
-        self._shown: Document = {}
+        self._shown: object = None  # what was told last; None: not all of it was
         self._told = 0.0
         self._files: dict[str, Render] = {"metrics.prom": self._metrics, "index.html": self._page}
 
@@ -81,43 +83,65 @@ class Telling:
         """Tell what changed, for ever."""
         while True:
             await self.tell()
-            await anyio.sleep(min(EVERY, self.settings.log.heartbeat))
+            await anyio.sleep(self._every)
+
+    @property
+    def _every(self) -> float:
+        return min(EVERY, self.settings.log.heartbeat)
 
     async def tell(self, *, last: bool = False) -> None:
         """Write what changed. `last`: whatever it is, and that the program has ended.
 
         LedgerError where the ledger failed; AlreadyRunningError where another host has the store.
         """
-        await self.hop(self._tell, self.live(), last)
+        with self._border():
+            await self.hop(self._tell, self.live(), last)
 
-    def _tell(self, live: Live, last: bool) -> None:  # noqa: FBT001  Hop passes by position
-        now = self.parts.clock.monotonic()
+    @contextmanager
+    def _border(self) -> Iterator[None]:
+        """Round the look, and round each file: what goes wrong in one is said, and stops nothing.
+
+        But where the ledger failed, or the stores are another's: the daemon ends this run.
+        """
         try:
-            self._write(live, now, last=last)
+            yield
         except (LedgerError, AlreadyRunningError):
             raise
         except MissingPlaceError:
-            self._shown = {}  # `disk` says so; written as soon as it is back
+            self._shown = None  # `disk` says so; written as soon as it is back
         except StorageError as error:
-            self._shown = {}
-            again = min(EVERY, self.settings.log.heartbeat)
-            self.parts.failing.met(WORK, error, now, again, store="state")
-        except Exception as error:  # its border: a page that can't be made stops no file
+            self._shown = None
+            now = self.parts.clock.monotonic()
+            self.parts.failing.met(WORK, error, now, self._every, store="state")
+        except Exception as error:
             self.parts.fault(error, WORK)
-        else:
+
+    def _tell(self, live: Live, last: bool) -> None:  # noqa: FBT001  Hop passes by position
+        now = self.parts.clock.monotonic()
+        self._count(live)
+        is_due = now - self._told >= self.settings.log.heartbeat
+        if self._shown == self._seen(live) and not (last or is_due):
+            return
+        keep_live(self.parts, live)
+        self._shown, self._told = self._seen(live), now
+        document = self._picture(live, last=last)
+        for name, render in self._files.items():
+            with self._border():
+                self._put(name, render(document))
+        if self._shown:
             self.parts.failing.over(WORK)
 
-    def _write(self, live: Live, now: float, *, last: bool) -> None:
-        self._count(live)
-        document = {**survey(self.settings, self.parts, live), **(STOPPED if last else {})}
-        shown = lasting(document)
-        if shown == self._shown and now - self._told < self.settings.log.heartbeat:
-            return
-        told = coded(document, self._coder) if self._coder else document
-        for name, render in self._files.items():  # the metrics first: no page holds them up
-            text, folder = render(told), self.parts.storage.require("status")
-            files.swap(os.path.join(folder, name), text, mode=MODE)
-        self._shown, self._told = shown, now
+    def _seen(self, live: Live) -> object:
+        return self.parts.ledger.version(), settled(live)
+
+    def _picture(self, live: Live, *, last: bool) -> Document:
+        document = survey(self.settings, self.parts, live, rows=ROWS)
+        document |= STOPPED if last else {}
+        return coded(document, self._coder) if self._coder else document
+
+    def _put(self, name: str, text: bytes) -> None:
+        path = os.path.join(self.parts.storage.require("status"), name)
+        files.swap(path, text, mode=MODE)
 
     def _count(self, live: Live) -> None:
         """What was filed since the last time, for the rates."""
@@ -134,15 +158,7 @@ class Telling:
         return page.html(document, is_coded=self._coder is not None).encode()
 
 
-def lasting(document: Mapping[str, Any]) -> Document:
-    """The picture without what changes by itself: moments, ages, room on a disk others use too."""
-    moving = {"made", "heartbeat", "oldest"}
-    return {
-        **{name: value for name, value in document.items() if name not in moving},
-        "drops": [_without(each, "oldest_pending") for each in document["drops"]],
-        "stores": [_without(each, "free") for each in document["stores"]],
-    }
-
-
-def _without(row: Mapping[str, Any], name: str) -> Document:
-    return {key: value for key, value in row.items() if key != name}
+def settled(live: Live) -> Live:
+    """What the daemon knows, without the ages: these change by themselves."""
+    drops = live["drops"].items()
+    return {**live, "drops": {name: {**each, "oldest_pending": None} for name, each in drops}}

@@ -1,6 +1,6 @@
 """What the daemon does beside its stages: stores looked at, lines of commands said, a heartbeat."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import anyio
@@ -12,12 +12,12 @@ from watcher.io.said import Outbox
 from watcher.io.service import notify
 from watcher.io.tenure import EXPIRY, RENEWALS
 from watcher.log import Log
+from watcher.remembered import Live, keep_beat
 from watcher.report.times import iso
 from watcher.stages.disk import EVERY, Disk
 from watcher.stages.hop import Hop
 from watcher.stages.intake import Intake
 from watcher.stages.parts import Parts
-from watcher.survey import Live, keep_live
 
 TICK = 0.5  # seconds between two looks at the outbox
 
@@ -40,6 +40,15 @@ class Upkeep:
     def __post_init__(self) -> None:
         """The run begins."""
         self._started = iso(self.parts.clock.now())
+
+    def watch(self, intakes: Mapping[str, Intake], native: Collection[str]) -> None:
+        """These drops are watched by events; of the others nobody expects it any more."""
+        for name, intake in intakes.items():
+            intake.looker.watched = name in native
+            if name not in native:
+                message = "The drop is polled, as configured"
+                fields = {"drop": name, "message": message}
+                self.parts.conditions.clear("drop.restored", f"watch/{name}", **fields)
 
     def health(self, drop: str, well: bool, why: str) -> None:  # noqa: FBT001  Observer's seam
         """A drop's watch stands, or does not."""
@@ -126,11 +135,9 @@ class Upkeep:
     def _drop(self, intake: Intake) -> dict[str, object]:
         return {
             **vars(intake.tally),
-            "watch": _watch(intake),
-            "available": intake.looker.available,
+            **_health(intake),
             "waiting": len(intake.settler),
             "oldest_pending": self._oldest([intake]),
-            **_units({"": intake})[""],
         }
 
     def _oldest(self, intakes: Iterable[Intake]) -> float:
@@ -144,9 +151,7 @@ class Upkeep:
         while True:
             await self.patiently(self._count)
             self.parts.emit("daemon.heartbeat", **self._state(intakes))
-            now = str(self.parts.clock.now())
-            await self.patiently(keep_live, self.parts, self.live(intakes))
-            await self.patiently(self.parts.ledger.remember, "heartbeat", now)
+            await self.patiently(keep_beat, self.parts, self.live(intakes))
             notify("WATCHDOG=1", self.notify_address)
             await anyio.sleep(self.heartbeat)
 
@@ -157,14 +162,7 @@ class Upkeep:
                 for name, intake in intakes.items()
             },
             "oldest_pending": self._oldest(intakes.values()),
-            "drops": {
-                name: {
-                    "watch": _watch(intake),
-                    "available": intake.looker.available,
-                    **_units({name: intake})[name],
-                }
-                for name, intake in intakes.items()
-            },
+            "drops": {name: _health(intake) for name, intake in intakes.items()},
             "conditions": sorted(set(self.parts.conditions.open().values())),
             "sessions": self.backlog,
             "free": dict(self.disk.free),
@@ -176,13 +174,11 @@ class Upkeep:
         self.backlog = {each.value: counts[each] for each in PREARCHIVED if each in counts}
 
 
-def _watch(intake: Intake) -> str:
-    return "native" if intake.looker.watched else "poll"
-
-
-def _units(intakes: Mapping[str, Intake]) -> dict[str, dict[str, object]]:
-    """Of each drop how many units have not landed, and whether one of them lands."""
+def _health(intake: Intake) -> dict[str, object]:
+    """How a drop is seen, how many of its units have not landed, and whether one of them lands."""
     return {
-        name: {"units": intake.units.open(), "landing": bool(intake.units.landing)}
-        for name, intake in intakes.items()
+        "watch": "native" if intake.looker.watched else "poll",
+        "available": intake.looker.available,
+        "units": intake.units.open(),
+        "landing": bool(intake.units.landing),
     }

@@ -3,9 +3,9 @@
 
 A line that says `error` raises an alert, a later line with the same `key` ends it. Each alert is
 posted again at every heartbeat, as Alertmanager forgets what nobody repeats; `--state` keeps what
-is open over a restart. When heartbeats stop, that is an alert too. A line is confirmed (`OK`) once
-Alertmanager has taken what it asks for, so rsyslog keeps it and sends it again until then.
-Needs nothing but Python 3.11.
+is open over a restart. When heartbeats stop, that is an alert too, and what was open stays so. A
+line is confirmed (`OK`) once Alertmanager has taken what it asks for, so rsyslog keeps it and sends
+it again until then. Complaints go to standard error. Needs nothing but Python 3.11.
 """
 
 import argparse
@@ -19,6 +19,7 @@ import time
 import urllib.error
 import urllib.request
 from datetime import UTC, datetime, timedelta
+from http.client import HTTPException
 
 RANKS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 BEAT = "daemon.heartbeat"
@@ -26,6 +27,7 @@ LABELS = ("who", "session", "drop")
 TEXTS = ("text", "error", "path", "store")
 TIMEOUT = 10.0  # seconds that Alertmanager may take over a request
 ONCE = timedelta(hours=1)  # an event that no line ends is an alert for so long
+ECHO = timedelta(seconds=150)  # until metrics, which are told 80 s later, have it too
 MISSES = 2  # heartbeats that no longer name an open alert's event: its end was missed
 WORD = re.compile(
     r'"(timestamp|level|event|message|key|session|drop|who|hint)": ("(?:[^"\\]|\\.)*")'
@@ -93,15 +95,26 @@ def silence(host: str, seconds: float) -> dict:
     )
 
 
+def told(alert: dict) -> dict:
+    """An alert for nobody: while it lasts, metrics do not tell again of what has just ended."""
+    kept = {name: alert["labels"][name] for name in ("event", "service", "source", "host")}
+    labels = {**kept, "alertname": "WatcherLogTold", "severity": "none", "who": "nobody"}
+    return {"labels": labels, "startsAt": datetime.now(UTC).isoformat()}
+
+
 class Bridge:
-    """What is open, and how it gets to Alertmanager."""
+    """What is open, and how it gets to Alertmanager. ValueError where its address is none."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
+        self.request = urllib.request.Request(  # noqa: S310  the administrator's own address
+            f"{options.alertmanager.rstrip('/')}/api/v2/alerts",
+            headers={"Content-Type": "application/json"},
+        )
         self.least = RANKS[options.level]
         self.open: dict[str, dict] = self._kept()
         self.missed: dict[str, int] = {}
-        self.silent_at = float("inf")  # monotonic; armed by the first heartbeat
+        self.silent_at = time.monotonic() + options.silent
 
     def _kept(self) -> dict[str, dict]:
         try:
@@ -109,15 +122,18 @@ class Bridge:
                 return json.load(file)
         except FileNotFoundError:
             return {}
-        except ValueError as error:  # cut off by a full disk: what is raised from now on is kept
+        except (OSError, ValueError) as error:  # what is raised from now on is kept
             complain(f"{self.options.state}: {error}")
             return {}
 
     def _keep(self) -> None:
         new = f"{self.options.state}.new"
-        with open(new, "w", encoding="utf-8") as file:
-            json.dump(self.open, file)
-        os.replace(new, self.options.state)
+        try:
+            with open(new, "w", encoding="utf-8") as file:
+                json.dump(self.open, file)
+            os.replace(new, self.options.state)
+        except OSError as error:  # a full disk holds up no alert: it may be what it tells of
+            complain(f"{self.options.state}: {error}")
 
     def take(self, line: dict) -> None:
         """Do what a line asks for; OSError where Alertmanager can't be reached."""
@@ -143,7 +159,9 @@ class Bridge:
 
     def _forget(self, keys: list) -> None:
         if keys:
-            self._post([self.open[key] for key in keys], timedelta(0))
+            over = [self.open[key] for key in keys]
+            self._post(list(map(told, over)), ECHO)
+            self._post(over, timedelta(0))
             self.open = {key: each for key, each in self.open.items() if key not in keys}
             self._keep()
 
@@ -162,11 +180,11 @@ class Bridge:
         return [key for key, times in self.missed.items() if times >= MISSES]
 
     def look(self) -> None:
-        """Raise the alert that the watcher is silent, when it is."""
+        """Raise the alert that the watcher is silent, when it is; repeat it, and what is open."""
         if time.monotonic() >= self.silent_at:
-            alert = silence(self.options.host, self.options.silent)
-            self._post([alert], self._hold())
-            self.open[BEAT], self.silent_at = alert, float("inf")
+            self.silent_at = time.monotonic() + self.options.silent
+            self.open.setdefault(BEAT, silence(self.options.host, self.options.silent))
+            self._post(list(self.open.values()), self._hold())
             self._keep()
 
     def _hold(self) -> timedelta:
@@ -176,12 +194,10 @@ class Bridge:
         if not alerts:
             return
         until = (datetime.now(UTC) + last).isoformat()
-        request = urllib.request.Request(  # noqa: S310  the administrator's own address
-            f"{self.options.alertmanager.rstrip('/')}/api/v2/alerts",
-            json.dumps([{**each, "endsAt": until} for each in alerts]).encode(),
-            {"Content-Type": "application/json"},
-        )
-        with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:  # noqa: S310  as above
+        said = json.dumps([{**each, "endsAt": until} for each in alerts]).encode()
+        with urllib.request.urlopen(  # noqa: S310  as above
+            self.request, said, timeout=TIMEOUT
+        ) as answer:
             answer.read()
 
 
@@ -192,8 +208,9 @@ def say(text: str) -> None:
 
 
 def complain(text: str) -> None:
-    """Tell whoever looks into rsyslog's own log."""
-    sys.stderr.write(f"watcher-alert: {text}\n")
+    """Tell whoever looks into the file that rsyslog keeps of standard error."""
+    sys.stderr.write(f"{datetime.now(UTC).isoformat(timespec='seconds')} {text[:1000]}\n")
+    sys.stderr.flush()
 
 
 def confirmed(bridge: Bridge, text: str) -> str:
@@ -201,12 +218,13 @@ def confirmed(bridge: Bridge, text: str) -> str:
     try:
         bridge.take(parsed(text))
     except urllib.error.HTTPError as error:
-        if 400 <= error.code < 500:  # it will never be taken: held back, it would hold up the rest
-            complain(f"{error}: {error.read()!r}: {text}")
-            return "OK"
+        if error.code >= 500:
+            return f"Alertmanager: {error}"
+        complain(f"{error}: {text}")  # it will never be taken: held back, it would hold up the rest
+    except (OSError, HTTPException) as error:
         return f"Alertmanager: {error}"
-    except OSError as error:
-        return f"Alertmanager: {error}"
+    except Exception as error:  # the border round one line: a strange one holds up no other
+        complain(f"{type(error).__name__}: {error}: {text}")
     return "OK"
 
 
@@ -218,8 +236,8 @@ def serve(bridge: Bridge) -> None:
         if not select.select([0], [], [], bridge.options.look)[0]:
             try:
                 bridge.look()
-            except OSError as error:  # tried again at the next look
-                complain(str(error))
+            except (OSError, HTTPException) as error:  # tried again at the next look
+                complain(f"Alertmanager: {error}")
             continue
         data = os.read(0, 1 << 16)
         if not data:

@@ -6,7 +6,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from watcher.core.events import EVENTS
-from watcher.core.lines import HEAD, schema
+from watcher.core.lines import HEAD, LONGEST, schema, shortened
 
 LINE = {
     "timestamp": "2026-06-19T12:00:00.123Z",
@@ -55,3 +55,28 @@ def test_a_line_that_is_none_is_not_valid(change):
     """A head that lacks something, an unknown event, a field of another type or below nought."""
     line = {name: value for name, value in {**LINE, **change}.items() if value is not None}
     assert faults(line)
+
+
+LONG = "x" * LONGEST
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "kept"),
+    [
+        ("text", LONG, LONG[: LONGEST // 2]),
+        ("findings", [{"code": LONG[:6000]}] * 6, [{"code": LONG[:6000]}] * 3),
+        ("drops", {"a": LONG, "b": 1}, {"a": LONG[: LONGEST // 2]}),
+        ("findings", [{LONG[:20000]: LONG}], [{LONG[:10000]: LONG[: LONGEST // 2]}]),
+        ("findings", [{LONG: 1}], [{LONG[: LONGEST // 2]: 1}]),
+        ("findings", [[[LONG]]], [[[LONG[: LONGEST // 2]]]]),
+        ("count", int("9" * 4000), None),
+    ],
+    ids=["text", "list", "table", "keys", "key", "lists", "number"],
+)
+def test_a_line_that_is_too_long_loses_the_ends_of_its_longest_fields(name, value, kept):
+    """It says which those are; the others are whole, and it is valid still."""
+    rest = {} if kept is not None else {str(each): LONG[:3000] for each in range(10)}
+    found = shortened({**LINE, **rest, name: value})
+    assert len(json.dumps(found)) <= LONGEST
+    assert {**LINE, **rest, name: kept, "cut": [name]} == found
+    assert [] == faults({**found, name: LINE.get(name)} if name in LINE else found)

@@ -7,7 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from watcher.core.file import Fingerprint
-from watcher.core.receipt import NAMES, NOBODY, Dropped, Lying, Refused, Went, first_line, lying
+from watcher.core.receipt import (
+    NAMES,
+    NOBODY,
+    Dropped,
+    Lying,
+    Pending,
+    Refused,
+    Went,
+    first_line,
+    lying,
+)
 from watcher.core.receipt_names import file_name, folded, is_key, is_name_of, key_of, title
 from watcher.core.session import Status
 from watcher.core.settle import Waiting
@@ -72,6 +82,8 @@ def dropped(*statuses, left=None, refused=(), contact="the desk", **more):
             True,
         ),
         (dropped(left=Lying(files=1, barred=1)), "1 file can't be taken: tell the desk", False),
+        (dropped(left=Lying(closed=2)), "2 folders can't be read: tell the desk", False),
+        (dropped(Status.ARCHIVED, left=Lying(more=True)), "still arriving", False),
     ],
 )
 def test_first_line(given, line, settled):
@@ -102,21 +114,35 @@ def test_lying():
         waits(b"a/5", stuck=True),
         waits(b"loose"),
     ]
-    found = lying(files, lambda _: "2026-06-19")
+    found = lying(Pending(files), lambda _: "2026-06-19", "")
     named = [(b"a/2", "It is cut."), (b"a/b/3", "It is not whole.")]
     named += [(b"a/4", "It may not be read."), (b"a/5", "It is not whole.")]
-    assert {b"a": Lying(5, 2, 1, 4, named), b"/2026-06-19": Lying(1)} == found
+    assert {b"a": Lying(5, 2, 1, named=4, names=named), b"/2026-06-19": Lying(1)} == found
+
+
+def test_what_was_not_seen_is_not_all_here():
+    """Folders left for a later look, or that can't be read, stand in the receipts of what they
+    are part of; those at the top, in the day's.
+    """
+    pending = Pending(later={b"a", b"b/c", b""}, closed=[b"b/d"])
+    found = lying(pending, lambda _: "", "2026-06-19")
+    named = [(b"b/d", "This folder can't be read.")]
+    assert {
+        b"a": Lying(more=True),
+        b"b": Lying(more=True, closed=1, named=1, names=named),
+        b"/2026-06-19": Lying(more=True),
+    } == found
 
 
 def test_at_the_end_of_a_run_what_is_torn_is_incomplete():
     """Nobody looks again: what is only slow may still come."""
-    found = lying([waits(b"a/1", "torn"), waits(b"a/2")], lambda _: "", last=True)
+    found = lying(Pending([waits(b"a/1", "torn"), waits(b"a/2")], last=True), lambda _: "", "")
     assert (2, 1, 0) == (found[b"a"].files, found[b"a"].incomplete, found[b"a"].barred)
 
 
 def test_a_great_many_files_are_counted_and_few_are_named():
     """Forty thousand torn files in one folder take the room of fifty names."""
-    found = lying((waits(b"a/%d" % n, "torn") for n in range(40_000)), lambda _: "")
+    found = lying(Pending([waits(b"a/%d" % n, "torn") for n in range(40_000)]), lambda _: "", "")
     assert (40_000, 40_000, NAMES) == (found[b"a"].files, found[b"a"].named, len(found[b"a"].names))
 
 

@@ -6,13 +6,16 @@ from dataclasses import replace
 
 import pytest
 from imaging import ask, configure, installation, told
+from sqlalchemy import delete, insert
 
 from watcher import survey as surveys
 from watcher.assembly import command_parts
 from watcher.core.session import Status
+from watcher.io import tables
+from watcher.remembered import UNKNOWN, count_filed, keep_beat
 from watcher.report.times import iso
 from watcher.settings import load
-from watcher.survey import UNKNOWN, count_filed, keep_live, survey, unborn
+from watcher.survey import survey, unborn
 
 
 @pytest.fixture(scope="module")
@@ -89,16 +92,64 @@ def test_no_more_than_a_page_holds_are_shown(made, parts, tmp_path):
     """Two hundred one by one, those that wait for a person among them; the rest is counted."""
     session = next(each for each in parts.ledger.sessions() if each.status is Status.READY)
     more = [replace(session, id=f"19990101_000000{n:03}", label=f"L{n}") for n in range(210)]
-    for each in more:
-        parts.ledger.add(each)
+    with parts.ledger.write() as tx:
+        tx.execute(insert(tables.session), [tables.session_columns(each) for each in more])
     try:
         found = survey(made.settings, parts)
     finally:
-        for each in more:
-            parts.ledger.forget(each.id)
+        with parts.ledger.write() as tx:
+            tx.execute(delete(tables.session).where(tables.session.c.id.startswith("1999")))
     assert (surveys.SESSIONS, 13) == (len(found["open_sessions"]), found["more_sessions"])
     assert ["CONFLICT"] * 2 == [each["status"] for each in found["open_sessions"][:2]]
     assert 211 == found["sessions"]["READY"]
+
+
+def test_of_what_is_open_the_first_are_shown_and_all_is_counted(made, parts):
+    """What nothing else shows comes first, and what waits for somebody; the rest is counted."""
+    found = survey(made.settings, parts, rows=1)
+    assert [["file.stuck"], ["missing-uid"]] == [
+        [each["event"] for each in found["conditions"]],
+        [each["code"] for each in found["quarantine"]],
+    ]
+    assert (5, 1) == (found["more_conditions"], found["more_quarantine"])
+    counts = {"file.quarantined": 1, "file.stuck": 3, "session.conflict": 2}
+    assert counts == found["open_conditions"]
+
+
+def test_a_fault_of_the_machine_comes_before_what_files_do(made, parts):
+    """However many files are stuck before it, an error is among the first."""
+    parts.conditions.raise_("storage.low", "low/archive", parts.clock.now(), store="archive")
+    try:
+        found = survey(made.settings, parts, rows=2)
+    finally:
+        parts.conditions.clear("storage.recovered", "low/archive", store="archive")
+    assert ["storage.low", "file.stuck"] == [each["event"] for each in found["conditions"]]
+
+
+def test_a_conflict_has_both_its_sides(made, parts):
+    """As `validate` gives them; what only tells has none."""
+    shown = survey(made.settings, parts)["open_sessions"]
+    (found,) = (each["findings"] for each in shown if each["id"] == made.conflict)
+    mismatch = next(each for each in found if each["code"] == "study-uid-mismatch")
+    assert ("1.2.11", "1.2.10") == (mismatch["incoming"]["study"], mismatch["archived"]["study"])
+    assert "same" == mismatch["evidence"]["PatientID"]
+    assert all(("incoming" in each) == (each["severity"] != "INFO") for each in found)
+
+
+def test_what_is_told_of_a_session_is_bounded(made, parts):
+    """However many findings it has and however long they are: so many, and the rest counted."""
+    session = parts.ledger.session(made.conflict)
+    first = replace(session.findings[0], text="x" * 5000, incoming={"PatientID": "y" * 5000})
+    many = replace(session, findings=(first,) * 25, error="z" * 5000)
+    parts.ledger.add(many, parts.ledger.instances(session.id))
+    try:
+        found = survey(made.settings, parts)["open_sessions"]
+    finally:
+        parts.ledger.add(session, parts.ledger.instances(session.id))
+    (row,) = (each for each in found if each["id"] == made.conflict)
+    assert (surveys.MANY, 5) == (len(row["findings"]), row["more_findings"])
+    assert (surveys.LONG, surveys.LONG) == (len(row["findings"][0]["text"]), len(row["error"]))
+    assert surveys.SIDE == len(row["findings"][0]["incoming"]["PatientID"])
 
 
 def test_the_oldest_of_each_status_has_its_age(made, parts):
@@ -125,7 +176,7 @@ def test_rates_add_up_by_the_hour_and_are_kept(made):
 
 def test_a_command_knows_what_the_daemon_kept(made, parts):
     """Of a run that is over nothing; whether a drop is there is looked at, and was not kept."""
-    keep_live(parts, live(filed=7, available=False))
+    keep_beat(parts, live(filed=7, available=False))
     found = survey(made.settings, parts)
     assert (None, None) == (found["started"], found["drops"][0]["filed"])
     kept = json.loads(parts.ledger.recall("live"))

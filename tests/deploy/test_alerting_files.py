@@ -3,12 +3,16 @@
 import importlib.util
 import json
 import re
+import shlex
 import tomllib
 from pathlib import Path
 
 import pytest
+from world import World
 
+from watcher.cli import COMMANDS
 from watcher.core.events import EVENTS
+from watcher.core.fields import COMMON
 from watcher.report import metrics
 
 ALERTING = Path(__file__).parents[2] / "deploy" / "alerting"
@@ -18,6 +22,7 @@ RULE = re.compile(r"- alert: (\w+)\n(.*?)(?=\n +- alert:|\n  - name:|\Z)", re.DO
 METRIC = re.compile(r"\bwatcher_\w+")
 SERVED = re.compile(r"^# TYPE (\w+)", re.MULTILINE)
 EVENT = re.compile(r"\b(?:session|reader|storage|drop|archive|file|quarantine)\[[.]\]\w+")
+COMMAND = re.compile(r"^ +command: (\w.*)$", re.MULTILINE)
 TABLE = re.compile(r"^ends = ({.*?^})", re.DOTALL | re.MULTILINE)
 PICTURE = {
     "version": "1",
@@ -29,8 +34,9 @@ PICTURE = {
     "oldest": {},
     "drops": [],
     "stores": [],
-    "conditions": [],
+    "open_conditions": {},
     "quarantine": [],
+    "more_quarantine": 0,
 }
 
 
@@ -94,6 +100,69 @@ def test_each_rule_says_who_acts_and_what_to_type():
         labels = [] if shared else ["service", "source", "severity", "who", "key"]
         for each in (*labels, "summary", "description", "command"):
             assert f"{each}:" in rule, (name, each)
+
+
+def test_only_what_the_log_tells_too_bears_its_event():
+    """An alert of the log silences those of the metrics with its event: no other may have one."""
+    events = {name: re.search(r"\bevent[:=] ?\"?([a-z.]+)", rule) for name, rule in rules().items()}
+    assert events["WatcherWatchdog"] is None
+    for found in filter(None, events.values()):
+        assert EVENTS[found[1]].level in {"warning", "error"} or found[1] == program.BEAT
+
+
+def test_what_is_to_be_typed_can_be(tmp_path):
+    """Each command of a rule is one of ours, taken as it stands: nothing is to be filled in."""
+    texts = [(ALERTING / name).read_text() for name in ("watcher.rules.yml", "loki-rules.yml")]
+    lines = [each for text in texts for each in COMMAND.findall(text)]
+    typed = {tuple(shlex.split(each)) for line in lines for each in line.split(";")}
+    ours = {tuple(words) for first, *words in typed if first == "watcher"}
+    assert ours
+    assert {"watcher", "systemctl", "journalctl"} >= {each[0] for each in typed}
+    world = World(tmp_path, extra=f'file = "{tmp_path / "watcher.jsonl"}"')
+    world.once()
+    for words in ours:
+        assert world.watcher(*words)[0] != 2, (words, world.errors)
+
+
+def test_what_descriptions_name_is_there():
+    """Commands that are named in passing are commands of the program."""
+    for name in ("watcher.rules.yml", "loki-rules.yml", "README.md"):
+        text = (ALERTING / name).read_text()
+        assert set(re.findall(r"`watcher (\w+)", text)) <= set(COMMANDS), name
+
+
+def test_the_page_names_what_lies_beside_it():
+    """Every file has its place, and every alert that is spoken of can be raised."""
+    text = (ALERTING / "README.md").read_text()
+    there = {path.name for path in ALERTING.iterdir() if path.is_file()}
+    listed = re.findall(r"^\| `([\w.-]+\.\w+)` \|", text, re.MULTILINE)
+    assert there - {"README.md", "watcher.rules.test.yml"} == set(listed)
+    spoken = set(re.findall(r"`(Watcher[A-Z]\w+)`", text))
+    raised = {program.alert_name(name) for name in EVENTS}
+    loki = set(re.findall(r"- alert: (\w+)", (ALERTING / "loki-rules.yml").read_text()))
+    assert set() == spoken - raised - loki - set(rules())
+
+
+def test_one_installation_has_one_name():
+    """Alerts by the log and by the metrics are one message only where their `host` is the same."""
+    names = {
+        "prometheus.yml": r"^ +labels: {host: (\w+)}",
+        "rsyslog-watcher.conf": r"--host (\w+)",
+        "vector.toml": r'^\.host = "(\w+)"',
+    }
+    found = {
+        re.search(how, (ALERTING / n).read_text(), re.MULTILINE)[1] for n, how in names.items()
+    }
+    assert {"imaging"} == found
+
+
+def test_the_program_reads_fields_that_lines_have():
+    """A field that the catalogue lacks would never be told."""
+    fields = set(COMMON).union(*(each.fields for each in EVENTS.values()))
+    assert {*program.LABELS, *program.TEXTS, "findings", "conditions"} <= fields
+    loki = (ALERTING / "loki-rules.yml").read_text()
+    asked = set(re.findall(r'\b\w+="(\w+)"', loki)) - {"watcher"}
+    assert asked <= fields | {"event", "level"}
 
 
 def test_loki_looks_for_every_condition_and_every_end():

@@ -1,7 +1,6 @@
 """The log's own faults: nobody reads, nowhere to write. The work goes on, and the loss is said."""
 
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -13,6 +12,8 @@ from pathlib import Path
 
 import pytest
 from faults import machine
+from faults.faultfs import Faulty
+from lines import checked_lines
 from makers import make_dicom
 from world import World, md5
 
@@ -69,10 +70,7 @@ class Logged:
 
     def lines(self):
         """What stands in the file."""
-        if not self.file.exists():
-            return []
-        text = self.file.read_text()
-        return [json.loads(line) for line in text.splitlines()[: text.count("\n")]]
+        return checked_lines(self.file.read_text()) if self.file.exists() else []
 
     def losses(self, sink):
         return [each for each in self.lines() if (each["event"], each.get("sink")) == LOST[sink]]
@@ -170,6 +168,23 @@ def test_a_failing_disk_under_the_log_stops_nothing(tmp_path, row):
         (lost,) = logged.losses("file")
         assert (True, True) == (lost["lost"] > 2, "Input/output error" in lost["error"])
     logged.judge(row("the log's disk fails", "strace: EIO of write to that file"))
+
+
+@pytest.mark.campaign
+def test_a_share_that_hangs_under_the_log_stops_nothing(tmp_path, row):
+    """The log's file does not answer: archived all the same, and the loss is said when it does."""
+    with Faulty(tmp_path / "share", tmp_path / "behind") as share:
+        logged = Logged(tmp_path, folder=share.point)
+        with open(os.devnull, "wb") as nowhere, logged.running(nowhere):
+            logged.send(1)
+            share.hang("write")
+            logged.send(2)
+            share.rules()
+            logged.wait(lambda: logged.losses("file"))
+            lost = logged.losses("file")[0]
+            assert (True, True) == (lost["lost"] > 2, "does not answer" in lost["error"])
+            logged.send(3)
+        logged.judge(row("the log's share hangs", "FUSE, until released"))
 
 
 @contextlib.contextmanager

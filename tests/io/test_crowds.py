@@ -85,6 +85,33 @@ def test_the_end_of_a_run_says_it_at_once(ledger):
     assert [5] == run.told("file.stuck")
 
 
+def test_a_command_tells_of_its_own_crowds_only(ledger):
+    """One that only looks says nothing of what the daemon is still counting, and writes nothing."""
+    run, looking, settling = Run(ledger), Run(ledger), Run(ledger)
+    run.flood()
+    looking.made.refresh()
+    settling.made.refresh()
+    version = ledger.version()
+    looking.made.tell_own_crowds(2.0)
+    assert ([], version) == (looking.said, ledger.version())
+    settling.clear(KEYS[-1:])
+    settling.made.tell_own_crowds(2.0)
+    assert [4] == settling.told("file.stuck")
+
+
+def test_the_end_of_a_crowd_is_said_once(ledger):
+    """Whoever finds it first says so."""
+    run = Run(ledger)
+    run.flood()
+    run.made.tell_crowds(1000.0)
+    command = Run(ledger)
+    command.clear()
+    run.made.refresh()
+    run.made.tell_crowds(1000.0)
+    command.made.tell_own_crowds(1000.0)
+    assert ([5], []) == (run.told("file.released"), command.told("file.released"))
+
+
 def test_a_crowd_that_grows_is_said_again(ledger):
     """With the number it stands for by then; not when it shrinks."""
     run = Run(ledger)

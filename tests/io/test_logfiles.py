@@ -123,11 +123,29 @@ def test_a_tail_survives_removal_and_truncation(tmp_path):
 
 
 def test_a_log_that_cannot_be_read_is_a_storage_error(tmp_path):
-    """A folder in its place, or no folder round it."""
+    """A folder in its place, or a file round it."""
     with pytest.raises(StorageError):
         Tail(str(tmp_path)).open()
+    (tmp_path / "file").touch()
     with pytest.raises(StorageError):
-        rotated(str(tmp_path / "none" / "log"))
+        rotated(str(tmp_path / "file" / "log"))
+
+
+def test_a_tail_outlives_its_folder(tmp_path):
+    """It was removed, or its mount is away: what comes when it is back is read."""
+    path = tmp_path / "log" / "log"
+    path.parent.mkdir()
+    path.write_bytes(b"a\n")
+    tail = Tail(str(path))
+    tail.open()
+    assert [b"a"] == list(tail.more())
+    path.unlink()
+    path.parent.rmdir()
+    assert [] == list(tail.more())
+    path.parent.mkdir()
+    path.write_bytes(b"b\n")
+    assert [b"b"] == list(tail.more())
+    tail.close()
 
 
 def test_a_pause_ends_when_nobody_reads(tmp_path):

@@ -2,6 +2,8 @@
 
 import os
 import socket
+import subprocess
+import sys
 from contextlib import closing
 
 import pytest
@@ -37,6 +39,25 @@ def test_written_whole_and_readable_by_others(drop):
     assert [0o755, 0o644] == modes
 
 
+DIES = """
+import os, sys
+from watcher.io import receipts
+sys.addaudithook(lambda event, _: os._exit(9) if event == "os.rename" else None)
+with receipts.folder(sys.argv[1], None, make=True) as here:
+    receipts.write(here, "a.txt", b"half")
+"""
+
+
+def test_a_crash_before_it_has_its_name_leaves_nothing_that_stays(drop):
+    """Killed between writing and naming: the old one is whole, and the next write tidies up."""
+    write(drop)
+    assert 9 == subprocess.run([sys.executable, "-c", DIES, str(drop)]).returncode
+    assert ["a.txt", receipts.TEMP] == sorted(os.listdir(drop / "RECEIPTS"), key=len)
+    assert b"one" == (drop / "RECEIPTS/a.txt").read_bytes()
+    write(drop, "b.txt")
+    assert ["a.txt", "b.txt"] == sorted(os.listdir(drop / "RECEIPTS"))
+
+
 @pytest.mark.parametrize("planted", ["link", "file"])
 def test_a_folder_that_is_none_is_never_written_through(drop, planted):
     """A link in its place leads nowhere, and is left; so is a file."""
@@ -50,7 +71,7 @@ def test_a_folder_that_is_none_is_never_written_through(drop, planted):
     assert planted == "link" or (drop / "RECEIPTS").read_text() == "mine"
 
 
-@pytest.mark.parametrize("name", ["a.txt", ".a.txt.tmp"])
+@pytest.mark.parametrize("name", ["a.txt", receipts.TEMP])
 def test_a_link_under_its_name_is_replaced(drop, name):
     """What a link planted in the folder leads to keeps its bytes."""
     victim = drop.parent / "outside" / "victim"
@@ -68,7 +89,8 @@ def test_a_folder_under_its_name_is_an_error_of_this_one(drop):
     with receipts.folder(str(drop), None, make=True) as here:
         with pytest.raises(StorageError):
             receipts.write(here, "a.txt", b"one")
-        receipts.write(here, "b.txt", b"one", durable=True)
+        receipts.write(here, "b.txt", b"one")
+        receipts.sync(here, ["b.txt", "gone.txt"])
     assert (drop / "RECEIPTS/a.txt").is_dir()
     assert (drop / "RECEIPTS/b.txt").is_file()
 
@@ -107,4 +129,6 @@ def test_what_is_read_again_is_small_and_regular(drop):
     (folder / "huge.json").write_bytes(b"x" * (receipts.LONGEST + 1))
     (folder / "a.txt").write_text("text")
     with receipts.folder(str(drop), None, make=False) as here:
-        assert {"a": b"{}"} == receipts.written(here)
+        assert {"a": b"{}"} == receipts.written(
+            here, [each for each in receipts.names(here) if each != "a.txt"]
+        )

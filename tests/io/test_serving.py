@@ -5,9 +5,10 @@ import socket
 from contextlib import ExitStack
 
 import pytest
+from world import until
 
 from watcher.core.errors import ConfigurationError
-from watcher.io.serving import TYPE, serving
+from watcher.io.serving import MOST, TYPE, serving
 
 
 def ask(place, path="/metrics", method="GET"):
@@ -89,3 +90,23 @@ def test_a_client_that_hangs_up_is_no_fault(capfd):
             assert client.recv(100)
         assert 404 == ask(place, "/else")[0]
     assert ("", "") == capfd.readouterr()
+
+
+def test_clients_that_say_nothing_take_only_so_many_descriptors():
+    """One more than there is room for is hung up on; once the others have gone, all are served."""
+    with serving("127.0.0.1:0", lambda: b"one 1\n") as place:
+
+        def answered():
+            try:
+                return ask(place)[0]
+            except (http.client.HTTPException, OSError):
+                return None  # hung up on
+
+        def answered_beside_silent_ones():
+            with ExitStack() as silent:
+                for _ in range(MOST):  # a slow machine may have hung up on the first of them
+                    silent.enter_context(socket.create_connection(place))
+                return answered()
+
+        until(answered_beside_silent_ones, lambda status: status is None)
+        assert 200 == until(answered, bool)

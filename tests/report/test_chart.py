@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from pages import MADE, hour
 
-from watcher.report.chart import HOURS, TALL, ceiling, chart
+from watcher.core.rates import HOURS
+from watcher.report.chart import TALL, ceiling, chart
 
 NOW = datetime.fromisoformat(MADE)
 

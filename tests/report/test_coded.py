@@ -46,7 +46,16 @@ PICTURE = {
             "subject": SUBJECT,
             "study": "1.2.840.1",
             "opened": "2026-06-19",
-            "findings": [{"code": "same", "severity": "FAIL", "text": f"{LABEL} is archived"}],
+            "findings": [
+                {
+                    "code": "same",
+                    "severity": "FAIL",
+                    "text": f"{LABEL} is archived",
+                    "incoming": {"study": "1.2.3", "StudyDate": "20010203", "files": [LABEL]},
+                    "archived": {"project": "P1", "study": "1.2.4", "PatientSex": "F"},
+                    "evidence": {"PatientID": "differs", "looks_like": "other person"},
+                }
+            ],
             "resolve": [f"watcher relabel 20260619_091425123 --session {LABEL}_2"],
         }
     ],
@@ -81,6 +90,16 @@ def test_a_label_like_a_moment_codes_no_moment():
     (found,) = coded({**PICTURE, "open_sessions": [row]}, CODER)["open_sessions"]
     assert ("2026-06-19T09:14:25Z", CODER.code("2026")) == (found["last_arrival"], found["label"])
     assert "20260619_091425123" == found["id"]
+
+
+def test_the_sides_of_a_finding_are_coded_but_for_uids_and_projects():
+    """A study's date or a sex is a person's as well; what was found by comparing them stays."""
+    ((found,),) = (each["findings"] for each in coded(PICTURE, CODER)["open_sessions"])
+    codes = {"StudyDate": CODER.code("20010203"), "files": [CODER.code(LABEL)]}
+    assert {"study": "1.2.3", **codes} == found["incoming"]
+    expected = {"project": "P1", "study": "1.2.4", "PatientSex": CODER.code("F")}
+    assert expected == found["archived"]
+    assert {"PatientID": "differs", "looks_like": "other person"} == found["evidence"]
 
 
 def test_the_picture_given_is_left_as_it_was():

@@ -34,8 +34,9 @@ PICTURE = {
     "oldest": {"CONFLICT": 86400.0},
     "drops": [DROP],
     "stores": [STORE],
-    "conditions": [{"event": "session.conflict"}, {"event": "session.conflict"}],
-    "quarantine": [{}, {}, {}],
+    "open_conditions": {"session.conflict": 2},
+    "quarantine": [{}, {}],
+    "more_quarantine": 1,
 }
 
 

@@ -60,13 +60,13 @@ def test_hostile_names_make_no_lines():
     given = dropped(
         key=bad,
         contact="the\ndesk",
-        lying=Lying(1, 1, 0, 1, [(bad, "It is\ncut.")]),
+        lying=Lying(1, 1, named=1, names=[(bad, "It is\ncut.")]),
         refused=[Refused("e", "missing-uid", bad, "No\nUID.", 1)],
         went=[replace(WENT, label="L\nx", findings=("a\nb",), status=Status.CONFLICT)],
     )
     plain = dropped(
         key=b"a",
-        lying=Lying(1, 1, 0, 1, [(b"a", "It is cut.")]),
+        lying=Lying(1, 1, named=1, names=[(b"a", "It is cut.")]),
         refused=[Refused("e", "missing-uid", b"a", "No UID.", 1)],
         went=[replace(WENT, findings=("ab",), status=Status.CONFLICT)],
     )

@@ -1,23 +1,21 @@
 """The receipts of a drop: what was dropped is told where it was dropped, and nothing is lost."""
 
-import json
 import os
 import sqlite3
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import pytest
 from mortal import mode
+from receipted import at_noon, names, receipt, told, waits
 
-from watcher.core.file import Fingerprint, Refusal, RefusalCode
+from watcher.core.file import Refusal, RefusalCode
 from watcher.core.life import Event
 from watcher.core.notation import format_duration
+from watcher.core.receipt import Pending
 from watcher.core.session import Status
-from watcher.core.settle import Waiting
-from watcher.io.arrivals import Arrivals, day_of
-from watcher.io.ledger import NAME, Ledger
-from watcher.io.receiving import Receiving
-from watcher.io.registry import Registry
+from watcher.io.arrivals import day_of
+from watcher.io.ledger import NAME
+from watcher.io.receipt_index import ReceiptIndex
 from watcher.stages.archive import archive
 from watcher.stages.handing import Handings
 from watcher.stages.quarantine import put_aside
@@ -29,34 +27,7 @@ DAY = 86400.0
 
 @pytest.fixture
 def bench(bench):
-    """Its drop goes to a project and has a contact; it is noon, far from another day."""
-    today = datetime.fromtimestamp(bench.parts.clock.now(), UTC).astimezone()
-    bench.parts.clock.ahead = (12 - today.hour) * 3600.0
-    return replace(bench, drop=replace(bench.drop, project="P1", contact="the desk"))
-
-
-def waits(bench, name, reason="", *, stuck=False):
-    """A pending file, as the drop's eyes tell of it."""
-    now = bench.parts.clock.monotonic()
-    return Waiting(os.fsencode(name), Fingerprint(1, 2, 3, 4, 5), now, reason, "", stuck=stuck)
-
-
-def receipt(bench, name="study"):
-    """What a receipt's JSON says."""
-    with open(bench.path(f"RECEIPTS/{name}.json")) as file:
-        return json.load(file)
-
-
-def names(bench):
-    """The receipts in the drop."""
-    folder = bench.path("RECEIPTS")
-    return sorted(os.listdir(folder)) if os.path.isdir(folder) else []
-
-
-def told(bench, *waiting, keeper=None, name="study"):
-    """How a dropped thing stands, once receipts were written."""
-    (keeper or Receipts(bench.parts, bench.drop)).write(waiting, None)
-    return receipt(bench, name)["status"]
+    return at_noon(bench)
 
 
 def test_from_arriving_to_archived(bench):
@@ -76,7 +47,7 @@ def test_from_arriving_to_archived(bench):
     assert bench.shelf(session["label"]).endswith(session["place"])
     with open(bench.path("RECEIPTS/study.txt")) as file:
         assert "all here, nothing left to do\n" == file.readline()
-    assert 0 == keeper.write((), None)
+    assert 0 == keeper.write(Pending(), None)
 
 
 def test_a_conflict_names_whom_and_which(bench):
@@ -97,8 +68,11 @@ def test_only_what_changed_is_written(bench):
     bench.put("study/1", 1)
     bench.file("study/1")
     keeper = Receipts(bench.parts, bench.drop)
-    assert [1, 0, 0] == [keeper.write((), None) for _ in range(3)]
-    assert [1, 0] == [Receipts(bench.parts, bench.drop).write((), None), keeper.write((), None)]
+    assert [1, 0, 0] == [keeper.write(Pending(), None) for _ in range(3)]
+    assert [1, 0] == [
+        Receipts(bench.parts, bench.drop).write(Pending(), None),
+        keeper.write(Pending(), None),
+    ]
 
 
 def test_duplicates_are_counted_apart(bench):
@@ -116,10 +90,10 @@ def test_what_a_crash_left_in_hand_is_counted_once(bench):
     bench.put("study/1", 1)
     now, stamp = bench.parts.clock.now(), bench.parts.clock.stamp
     reserved, _, _ = bench.parts.receiving.reserve([bench.incoming("study/1")], now, stamp)
-    assert {} == Arrivals(bench.parts.ledger).of("mri")
+    assert {} == ReceiptIndex(bench.parts.ledger).of("mri")
     bench.parts.receiving.release(reserved)
     bench.file("study/1")
-    ((arrival,),) = Arrivals(bench.parts.ledger).of("mri").values()
+    ((arrival,),) = ReceiptIndex(bench.parts.ledger).of("mri").values()
     assert (1, 0) == (arrival.filed, arrival.duplicates)
 
 
@@ -164,7 +138,9 @@ def test_loose_files_share_the_receipt_of_their_day(bench):
     bench.put("loose", 1)
     bench.file("loose")
     day = day_of(bench.parts.clock.now())
-    Receipts(bench.parts, bench.drop).write([waits(bench, "sent.zip"), waits(bench, "b")], None)
+    Receipts(bench.parts, bench.drop).write(
+        Pending([waits(bench, "sent.zip"), waits(bench, "b")]), None
+    )
     stems = {name.rpartition(".")[0] for name in names(bench)}
     assert {"sent.zip", day} == stems
     assert 1 == receipt(bench, day)["files"]
@@ -173,20 +149,20 @@ def test_loose_files_share_the_receipt_of_their_day(bench):
 def test_two_names_that_collide_have_two_receipts(bench):
     """`MRI` and `mri` are one name on many shares: each has a receipt, and keeps its name."""
     both = [waits(bench, "MRI/1"), waits(bench, "mri/1")]
-    Receipts(bench.parts, bench.drop).write(both, None)
+    Receipts(bench.parts, bench.drop).write(Pending(both), None)
     before = names(bench)
     assert 4 == len(before) == len({name.casefold() for name in before})
-    Receipts(bench.parts, bench.drop).write(list(reversed(both)), None)
+    Receipts(bench.parts, bench.drop).write(Pending(both[::-1]), None)
     assert before == names(bench)
 
 
 def test_what_was_taken_away_again_has_no_receipt(bench):
     """A folder that its sender removed before it was taken leaves none, also over a restart."""
-    Receipts(bench.parts, bench.drop).write([waits(bench, "study/1")], None)
+    Receipts(bench.parts, bench.drop).write(Pending([waits(bench, "study/1")]), None)
     assert ["study.json", "study.txt"] == names(bench)
-    Receipts(bench.parts, bench.drop).write((), None)
+    Receipts(bench.parts, bench.drop).write(Pending(), None)
     assert [] == names(bench)
-    assert [] == Arrivals(bench.parts.ledger).open("mri")
+    assert [] == ReceiptIndex(bench.parts.ledger).open("mri")
 
 
 def test_settled_receipts_age_out_and_others_never(bench):
@@ -200,10 +176,10 @@ def test_settled_receipts_age_out_and_others_never(bench):
     archive(bench.parts, outcome.session)
     told(bench, keeper=keeper)
     bench.parts.clock.ahead += 29 * DAY
-    keeper.write((), None)
+    keeper.write(Pending(), None)
     assert 4 == len(names(bench))
     bench.parts.clock.ahead += 1 * DAY + CHECK
-    keeper.write((), None)
+    keeper.write(Pending(), None)
     assert ["open.json", "open.txt"] == names(bench)
     open_, _ = (each for each in bench.parts.ledger.sessions(tuple(Status)))
     assert open_.id == receipt(bench, "open")["sessions"][0]["session"]
@@ -217,7 +193,7 @@ def test_a_folder_without_receipts_goes(bench):
     put_aside(bench.parts, bench.drop, bench.candidate("study/n.txt"), plain)
     told(bench, keeper=keeper)
     bench.parts.clock.ahead += CHECK + 2
-    keeper.write((), None)
+    keeper.write(Pending(), None)
     assert not os.path.exists(bench.path("RECEIPTS"))
 
 
@@ -227,10 +203,10 @@ def test_a_drop_that_cannot_be_written_to_is_said_once(bench):
     bench.file("study/1")
     keeper = Receipts(bench.parts, bench.drop)
     with mode(bench.drop.path, 0o555):
-        assert [0, 0] == [keeper.write((), None) for _ in range(2)]
+        assert [0, 0] == [keeper.write(Pending(), None) for _ in range(2)]
     (said,) = bench.events("drop.readonly")
     assert ("mri", "RECEIPTS") == (said["drop"], said["path"])
-    assert 1 == keeper.write((), None)
+    assert 1 == keeper.write(Pending(), None)
     assert 1 == len(bench.events("drop.writable"))
 
 
@@ -239,7 +215,7 @@ def test_a_drop_whose_sources_stay_is_said_to_be_readonly_already(bench):
     bench.put("study/1", 1)
     with mode(bench.drop.path, 0o555), mode(bench.path("study"), 0o555):
         bench.file("study/1")
-        Receipts(bench.parts, bench.drop).write((), None)
+        Receipts(bench.parts, bench.drop).write(Pending(), None)
     (said,) = bench.events("drop.readonly")
     assert b"study" == said["path"]
 
@@ -248,88 +224,25 @@ def test_a_planted_link_is_said_and_never_followed(bench, tmp_path):
     """RECEIPTS that leads elsewhere gets nothing, and what lies elsewhere stays."""
     (tmp_path / "elsewhere").mkdir()
     os.symlink(tmp_path / "elsewhere", bench.path("RECEIPTS"))
-    Receipts(bench.parts, bench.drop).write([waits(bench, "study/1")], None)
+    Receipts(bench.parts, bench.drop).write(Pending([waits(bench, "study/1")]), None)
     assert ([], 1) == (os.listdir(tmp_path / "elsewhere"), len(bench.events("drop.readonly")))
 
 
 def test_one_that_is_hindered_hinders_no_other(bench):
-    """A folder that has the name of a receipt: the others are written."""
-    os.makedirs(bench.path("RECEIPTS/a.txt"))
-    Receipts(bench.parts, bench.drop).write([waits(bench, "a/1"), waits(bench, "b/1")], None)
-    assert ["a.txt", "b.json", "b.txt"] == names(bench)
-
-
-def lost(bench):
-    """The same installation with a ledger made anew: sessions as the tree tells of them."""
-    known = bench.parts.ledger.sessions(tuple(Status))
-    shelves = bench.parts.registry.shelved()
-    state = bench.parts.storage.path("state")
-    for name in os.listdir(state):
-        if name.startswith("ledger"):
-            os.unlink(os.path.join(state, name))
-    ledger = Ledger.open(state)
-    for session in known:
-        if session.status not in {Status.ARCHIVED, Status.DELETED}:
-            ledger.add(session)
-    registry = Registry(ledger)
-    for shelf in shelves:
-        registry.shelve(shelf)
-    parts = replace(bench.parts, ledger=ledger, registry=registry, receiving=Receiving(ledger))
-    return replace(bench, parts=parts)
-
-
-def test_a_lost_ledger_is_told_by_what_lies_there(bench):
-    """Receipts go on from what they said, where the tree says that this drop fed the session."""
-    bench.put("done/1", 1)
-    (done,) = bench.file("done/1")
-    build(bench.parts, done.session, Event.IDLE)
-    archive(bench.parts, done.session)
-    bench.put("open/1", 9, study="1.2.9", patient_id="OTHER")
-    (open_,) = bench.file("open/1")
-    Receipts(bench.parts, bench.drop).write((), None)
-    for name in ("done", "open"):  # as they were before the ledger was lost
-        with open(bench.path(f"RECEIPTS/{name}.json"), "r+") as file:
-            text = file.read().replace("ARCHIVED", "CONFLICT").replace("all here", "old")
-            file.seek(0)
-            file.write(text)
-            file.truncate()
-    again = lost(bench)
-    Receipts(again.parts, again.drop).write((), None)
-    found = {name: receipt(again, name) for name in ("done", "open")}
-    assert ["all here, nothing left to do", "ARCHIVED", done.session] == [
-        found["done"]["status"],
-        found["done"]["sessions"][0]["status"],
-        found["done"]["sessions"][0]["session"],
-    ]
-    assert [1, open_.session] == [found["open"]["files"], found["open"]["sessions"][0]["session"]]
-    again.parts.ledger.close()
-
-
-def test_a_forged_receipt_tells_nothing_of_others(bench):
-    """A sender who writes another drop's session into a receipt is not told how it stands."""
-    bench.put("study/1", 1)
-    (outcome,) = bench.file("study/1", drop=replace(bench.drop, name="ct"))
-    os.mkdir(bench.path("RECEIPTS"))
-    forged = {
-        "name_base64": "Zm9yZ2Vk",
-        "sessions": [
-            {
-                "session": outcome.session,
-                **dict.fromkeys(("files", "duplicates", "bytes"), 1),
-                **dict.fromkeys(("first", "last"), "2026-06-19T09:14:25.123Z"),
-                "project": "P1",
-                "label": "P1",
-            },
-            *({"session": "x"}, None, {"session": "\ud800", "files": 1e400}),
-        ],
-    }
-    for name, text in {"forged": json.dumps(forged), "cut": "{", "deep": "[" * 99999}.items():
-        with open(bench.path(f"RECEIPTS/{name}.json"), "w") as file:
-            file.write(text)
-    Receipts(bench.parts, bench.drop).write((), None)
-    assert {} == Arrivals(bench.parts.ledger).of("mri")
-    with open(bench.path("RECEIPTS/deep.json")) as file:
-        assert "[" == file.read(1)
+    """A folder that took the name of a receipt: the others are written, and so is it later."""
+    keeper = Receipts(bench.parts, bench.drop)
+    told(bench, waits(bench, "a/1"), keeper=keeper, name="a")
+    os.remove(bench.path("RECEIPTS/a.txt"))
+    os.mkdir(bench.path("RECEIPTS/a.txt"))
+    both = Pending([waits(bench, "a/1"), waits(bench, "a/2"), waits(bench, "b/1")])
+    assert [1, 0] == [keeper.write(both, None) for _ in range(2)]
+    assert (["mri"], []) == (
+        [e["drop"] for e in bench.events("drop.readonly")],
+        bench.events("drop.writable"),
+    )
+    assert ["a.json", "a.txt", "b.json", "b.txt"] == names(bench)
+    os.rmdir(bench.path("RECEIPTS/a.txt"))
+    assert (1, 1) == (keeper.write(both, None), len(bench.events("drop.writable")))
 
 
 def test_a_session_nobody_knows_is_over(bench):
@@ -345,13 +258,13 @@ def test_what_comes_while_it_is_written_is_not_settled(bench):
     """A receipt is settled as it was read: what came since is told the next time."""
     bench.put("study/1", 1)
     (outcome,) = bench.file("study/1")
-    arrivals = Arrivals(bench.parts.ledger)
+    arrivals = ReceiptIndex(bench.parts.ledger)
     (known,) = arrivals.open("mri")
     bench.put("study/2", 2)
     bench.file("study/2")
-    arrivals.settle("mri", known)
+    arrivals.settle("mri", [known], 0.0)
     (still,) = arrivals.open("mri")
-    arrivals.settle("mri", still)
+    arrivals.settle("mri", [still], 0.0)
     assert (known.name, []) == (still.name, arrivals.open("mri"))
     assert outcome.session
 
@@ -361,7 +274,7 @@ def test_of_drops_without_receipts_nothing_is_kept(bench):
     for number, name in enumerate(("mri", "ct"), 1):
         bench.put("study/1", number)
         bench.file("study/1", drop=replace(bench.drop, name=name))
-    arrivals = Arrivals(bench.parts.ledger)
+    arrivals = ReceiptIndex(bench.parts.ledger)
     arrivals.forget_all(["ct"])
     assert ([], 1) == (arrivals.open("mri"), len(arrivals.open("ct")))
 
@@ -384,4 +297,4 @@ async def test_what_the_ledger_refuses_is_over_once_it_is_done(bench):
     other.close()
     await handings.finish()
     assert {} == bench.parts.failing.open(clock.monotonic())
-    assert {} == Arrivals(bench.parts.ledger).of("mri")
+    assert {} == ReceiptIndex(bench.parts.ledger).of("mri")

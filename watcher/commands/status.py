@@ -1,5 +1,6 @@
 """`watcher status`."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Final
 
 from cyclopts import Parameter
@@ -12,7 +13,7 @@ from watcher.report.text import printable_rows
 from watcher.survey import survey, unborn
 
 UNHEALTHY: Final = 12
-DROP: Final = ("DROP", "PATH", "", "TAKES", "UNITS")
+DROP: Final = ("DROP", "PATH", "", "TAKES", "WAITING", "FILED")
 SESSION: Final = ("SESSION", "STATUS", "LABEL", "WHY", "DO")
 CONDITION: Final = ("SINCE", "EVENT", "WHAT", "OF", "DO")
 ENTRY: Final = ("ENTRY", "DROP", "CODE", "FILES", "PATH", "WHY")
@@ -47,18 +48,21 @@ def status(
 def _print(document: dict[str, Any]) -> None:
     for line in standing.lines(document):
         print(line)
+    _list(SESSION, standing.waiting(document), nothing="no session waits for a person")
+    _more(document["more_sessions"], "sessions", "watcher sessions")
+    _list(DROP, standing.drops(document), nothing="no drops")
+    _list(("STORE", "PATH", "", "FREE"), standing.stores(document), nothing="no stores")
+    _list(CONDITION, standing.conditions(document), nothing="nothing is open")
+    _more(document["more_conditions"], "conditions", "watcher log")
+    _list(ENTRY, standing.quarantine(document), nothing="nothing is in quarantine")
+    _more(document["more_quarantine"], "entries", "watcher quarantine list")
+
+
+def _list(head: Sequence[str], rows: Sequence[Sequence[object]], *, nothing: str) -> None:
     print()
-    rows = printable_rows(standing.waiting(document))
-    print_table(SESSION, rows, nothing="no session waits for a person")
-    if document["more_sessions"]:
-        print(f"and {document['more_sessions']} sessions more: watcher sessions")
-    print()
-    print_table(DROP, standing.drops(document), nothing="no drops")
-    print()
-    print_table(("STORE", "PATH", "", "FREE"), standing.stores(document), nothing="no stores")
-    print()
-    print_table(CONDITION, printable_rows(standing.conditions(document)), nothing="nothing is open")
-    print()
-    print_table(
-        ENTRY, printable_rows(standing.quarantine(document)), nothing="nothing is in quarantine"
-    )
+    print_table(head, printable_rows(rows), nothing=nothing)
+
+
+def _more(count: int, what: str, command: str) -> None:
+    if count:
+        print(f"and {count:,} {what} more: {command}")

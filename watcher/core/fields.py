@@ -41,8 +41,9 @@ FIELD_TYPES: Final[Mapping[str, str]] = MappingProxyType(
 """The kinds of fields, and the types that JSON has for them."""
 
 COMMON: Final[Mapping[str, str]] = MappingProxyType(
-    {"session": "id", "drop": "text", "key": "text", "hint": "text", "who": "text"}
+    {"session": "id", "drop": "text", "key": "text", "hint": "text", "who": "text", "cut": "list"}
 )
+"""`cut` names the fields that are not whole, in a line that would be too long."""
 SESSION: Final[Mapping[str, str]] = {
     "project": "text",
     "subject": "label",

@@ -3,7 +3,7 @@
 What is dropped is a top-level folder, an archive file, or a day's loose files (spec 12, Receipts).
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -39,11 +39,17 @@ class Lying:
     files: int = 0
     incomplete: int = 0  # of them: unchanged for `stuck_after`, and not whole
     barred: int = 0  # unchanged as long, and the daemon can't take them
-    named: int = 0  # those two, and what is torn so far
+    more: bool = False  # and others, that were left for a later look
+    closed: int = 0  # folders that can't be read: what lies there is not known
+    named: int = 0  # what of these needs attention, and what is torn so far
     names: list[tuple[bytes, str]] = field(default_factory=list)  # of these the first; and why
 
+    def __bool__(self) -> bool:
+        """Whether there are any, as far as is known."""
+        return bool(self.files or self.more or self.closed)
+
     def name(self, path: bytes, why: str) -> None:
-        """A file that needs attention."""
+        """A file or folder that needs attention."""
         self.named += 1
         if len(self.names) < NAMES:
             self.names.append((path, why))
@@ -109,22 +115,47 @@ class Dropped:
     @property
     def nothing(self) -> bool:
         """Whether there is nothing to tell: what lay there was taken away again."""
-        return not (self.lying.files or self.went or self.refused)
+        return not (self.lying or self.went or self.refused)
 
     @property
     def settled(self) -> bool:
         """Whether nothing can change any more without another file."""
         ended = all(each.status is None or each.status in ENDED for each in self.went)
-        return ended and not self.lying.files and not any(each.waits for each in self.refused)
+        return ended and not self.lying and not any(each.waits for each in self.refused)
 
 
-def lying(
-    waiting: Iterable[Waiting], day: Callable[[float], str], *, last: bool = False
-) -> Mapping[bytes, Lying]:
-    """The pending files of a drop, by what was dropped; `day` of the moment one was first seen.
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """What a drop's eyes see there unfiled. `later`: the folders of files left for a later look.
 
-    `last`: nobody looks again, so that what is torn is stuck.
+    `closed`: folders that can't be read; `last`: nobody looks again, so that what is torn is stuck.
     """
+
+    waiting: Sequence[Waiting] = ()
+    later: Collection[bytes] = ()
+    closed: Collection[bytes] = ()
+    last: bool = False
+
+
+def lying(pending: Pending, day: Callable[[float], str], today: str) -> Mapping[bytes, Lying]:
+    """What of a drop is unfiled, by what was dropped; `day` of the moment a file was first seen."""
+    found = _files(pending.waiting, day, last=pending.last)
+    for folder in pending.later:
+        _of_folder(found, folder, today).more = True
+    for folder in pending.closed:
+        here = _of_folder(found, folder, today)
+        here.closed += 1
+        here.name(folder, "This folder can't be read.")
+    return found
+
+
+def _of_folder(found: dict[bytes, Lying], folder: bytes, today: str) -> Lying:
+    return found.setdefault(key_of(folder, today, whole=bool(folder)), Lying())
+
+
+def _files(
+    waiting: Iterable[Waiting], day: Callable[[float], str], *, last: bool
+) -> dict[bytes, Lying]:
     found: dict[bytes, Lying] = {}
     for each in waiting:
         here = found.setdefault(key_of(each.path, day(each.since)), Lying())
@@ -153,11 +184,13 @@ def _to_do(dropped: Dropped) -> str:
         return f"{counted(refused)} refused: tell {dropped.whom}"
     if left.barred:
         return f"{counted(left.barred)} can't be taken: tell {dropped.whom}"
+    if left.closed:
+        return f"{counted(left.closed, 'folder')} can't be read: tell {dropped.whom}"
     return ""
 
 
 def _under_way(dropped: Dropped) -> str:
-    if dropped.lying.files:
+    if dropped.lying:
         return "still arriving"
     if rests := [each.inactivity for each in dropped.went if each.status is Status.RECEIVING]:
         longest = max(rests)
@@ -171,9 +204,9 @@ def _under_way(dropped: Dropped) -> str:
 ON_ITS_WAY: Final = "all here, on its way into the archive"
 
 
-def counted(files: int) -> str:
-    """So many files, in words."""
-    return "1 file" if files == 1 else f"{files} files"
+def counted(number: int, what: str = "file") -> str:
+    """So many, in words."""
+    return f"1 {what}" if number == 1 else f"{number} {what}s"
 
 
 def _them(files: int) -> str:

@@ -34,7 +34,7 @@ SCANS: Final = re.compile(r"[\d._,-]*\d(?:-[A-Z]{2}\d+)?(?:-[0-9a-f]{6})?|NA")
 """The ID of a scan as numbers and UIDs make it, or several."""
 KEY: Final = re.compile(  # what a condition is of: only a label, or a path's mark, tells something
     rf"(?P<fixed>session/{_ID}|quarantine/{_ASIDE}"
-    r"|(?:drop|mount|watch|unreadable|store|storage|low|crowd|refuses|failing)/.+|readers)"
+    r"|(?:drop|mount|watch|unreadable|storage|low|crowd|refuses|failing|receipts)/.+|readers)"
     r"|(?P<head>archive/[\w-]+/|(?:file|readonly)/.+/)(?P<tail>[^/]+?)(?P<xml>\.xml)?"
 )
 SPEAKS: Final = re.compile(rf"watcher |https?:|(?:[\w-]+/)?{_ID}(?:/|$)")

@@ -60,13 +60,18 @@ def lines_from(stream: TextIO) -> Iterator[bytes]:
 
 
 def rotated(path: str) -> list[str]:
-    """The older files beside it, the oldest first: `name.2.gz`, `name.1`, also `name-20260619`."""
+    """The older files beside it, the oldest first: `name.2.gz`, `name.1`, also `name-20260619`.
+
+    None where the folder is not there, for now perhaps.
+    """
     folder, name = os.path.split(path)
     wanted = re.compile(rf"{re.escape(name)}[.-](\d+)(?:\.gz)?")
     try:
         found = [
             (hit, each) for each in os.listdir(folder or ".") if (hit := wanted.fullmatch(each))
         ]
+    except FileNotFoundError:
+        return []
     except OSError as error:
         raise storage_error(error, _DOING) from error
     ordered = sorted(found, key=lambda one: _age(one[0][1]))

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import case, func, select
+from sqlalchemy import select
 
 from watcher.core.find import Bound
 from watcher.core.flood import WITHIN, is_crowd
-from watcher.core.session import Session, SessionKey, Status
+from watcher.core.session import SessionKey
 from watcher.io import files, tables
-from watcher.io.ledger import PREARCHIVED, Ledger
+from watcher.io.ledger import Ledger
 
 MOUNT: Final = "mount/"
 """What a drop's remembered mount is kept under, with the drop's name (spec 5)."""
@@ -55,26 +55,10 @@ class Lookup:
         query = select(tables.condition).order_by(row.raised, row.key)
         with self._ledger.read() as tx:
             return [
-                Raised(each.key, each.event, each.raised, _told(each.fields))
+                Raised(each.key, each.event, each.raised, told(each.fields))
                 for each in tx.execute(query)
                 if not is_crowd(each.key)
             ]
-
-    def pressing(self, first: Sequence[Status], most: int) -> list[Session]:
-        """The prearchive's sessions, at most so many: those in these statuses, then the oldest."""
-        row = tables.session.c
-        rank = case((row.status.in_(first), 0), else_=1)
-        query = select(tables.session).where(row.status.in_(PREARCHIVED))
-        with self._ledger.read() as tx:
-            rows = tx.execute(query.order_by(rank, row.opened, row.id).limit(most)).mappings()
-            return [tables.session_row(each) for each in rows]
-
-    def oldest(self) -> dict[Status, float]:
-        """When the oldest session of the prearchive in each status was opened."""
-        row = tables.session.c
-        query = select(row.status, func.min(row.opened)).where(row.status.in_(PREARCHIVED))
-        with self._ledger.read() as tx:
-            return {Status(each): at for each, at in tx.execute(query.group_by(row.status))}
 
     def filed(self) -> Iterator[Filed]:
         """Every file of the prearchive, in hand or filed, by session and place."""
@@ -117,7 +101,8 @@ class Lookup:
             return {each.key.removeprefix(of): each.value for each in tx.execute(query)}
 
 
-def _told(kept: str) -> dict[str, Any]:
+def told(kept: str) -> dict[str, Any]:
+    """The fields of a kept condition, as its line had them."""
     fields: dict[str, Any] = json.loads(kept)
     fields.pop(WITHIN, None)
     return fields

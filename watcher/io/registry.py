@@ -119,7 +119,7 @@ class Registry:
     def aside(self, *, only_open: bool = True) -> list[SetAside]:
         """The quarantine, newest last."""
         row = tables.quarantine.c
-        query = select(tables.quarantine).order_by(row.id)
+        query = select(tables.quarantine).order_by(row.set_aside, row.id)
         if only_open:
             query = query.where(row.open.is_(True))
         with self._ledger.read() as tx:

@@ -33,6 +33,8 @@ class Conditions:
         self._within: dict[str, str] = {}  # the crowds of those that are in one
         self._crowds: dict[str, int] = {}  # those said: for how many each stands
         self._flood = Flood()
+        self._own: set[str] = set()  # crowds that something was raised into, or cleared of, here
+        self._read = -1  # the ledger's version that was read last
         self.refresh()
 
     def open(self) -> Mapping[str, str]:
@@ -40,43 +42,60 @@ class Conditions:
         return dict(self._open)
 
     def refresh(self) -> None:
-        """Read again what other processes raised or cleared."""
+        """Read again what other processes raised or cleared, if anybody has written since."""
         with self._lock:
+            version = self._ledger.version()  # first: what comes meanwhile is read next time
+            if version == self._read:
+                return
             with self._ledger.read() as tx:
                 rows = tx.execute(select(tables.condition)).all()
             self._crowds = {row.key: _count(row) for row in rows if is_crowd(row.key)}
             self._within = _within(rows)
             found = {row.key: row.event for row in rows if not is_crowd(row.key)}
-            for key, row in self._owed.copy().items():
+            self._add_owed(found)
+            self._open, self._read = found, version
+            self._add_owed(found)  # what was told between these two lines
+
+    def _add_owed(self, found: dict[str, str]) -> None:
+        for key, row in self._owed.copy().items():
+            if row:
+                found[key] = str(row["event"])
+            else:
                 found.pop(key, None)
-                found |= {key: str(row["event"])} if row else {}
-            self._open = found
 
     def raise_(self, event: str, key: str, now: float, **fields: object) -> bool:
         """Say it, unless it is said already; whether it was new.
 
         Of more than a hundred in a minute it is `tell_crowds` that says how many.
         """
-        if self._open.get(key) == event:
-            return False
-        crowd = self._flood.takes(event, fields, now)
-        with self._ledger.write() as tx:
-            _put(tx, _row(event, key, now, {**fields, **({WITHIN: crowd} if crowd else {})}))
-        self._open[key] = event
-        if crowd:
-            self._within[key] = crowd
-        else:
+        with self._lock:  # else a look at the ledger that began before would forget it again
+            if self._open.get(key) == event:
+                return False
+            crowd = self._flood.takes(event, fields, now)
+            with self._ledger.write() as tx:
+                _put(tx, _row(event, key, now, {**fields, **({WITHIN: crowd} if crowd else {})}))
+            self._open[key] = event
+            if crowd:
+                self._within[key] = crowd
+                self._own.add(crowd)
+        if not crowd:
             self._emit(event, key=key, **fields)
         return True
 
     def clear(self, event: str, key: str, **fields: object) -> bool:
         """Say that it is over, if it had been raised; whether it had."""
-        if key not in self._open:
+        if key not in self._open:  # of most files nothing was: they wait for nobody
             return False
-        with self._ledger.write() as tx:
-            _drop(tx, key)
-        self._open.pop(key, None)
-        if self._within.pop(key, None) is None:
+        with self._lock:
+            if key not in self._open:
+                return False
+            with self._ledger.write() as tx:
+                was_there = _drop(tx, key)  # else another process has said so
+            self._open.pop(key, None)
+            crowd = self._within.pop(key, None)
+            if crowd:
+                self._own.add(crowd)
+        if was_there and not crowd:
             self._emit(event, key=key, **fields)
         return True
 
@@ -85,12 +104,20 @@ class Conditions:
 
         With `ending` the program is about to end: the minute is over.
         """
-        members, crowds = Counter(self._within.copy().values()), self._crowds.copy()
-        for key, count in members.items():
-            if count > crowds.get(key, 0) and (ending or self._flood.is_over(key, now)):
+        self._tell_crowds({*self._within.copy().values(), *self._crowds}, now, ending=ending)
+
+    def tell_own_crowds(self, now: float) -> None:
+        """The same at the end of a command: of those only that it had a hand in."""
+        self._tell_crowds(self._own.copy(), now, ending=True)
+
+    def _tell_crowds(self, keys: Iterable[str], now: float, *, ending: bool) -> None:
+        members = Counter(self._within.copy().values())
+        for key in keys:
+            count, told = members[key], self._crowds.get(key, 0)
+            if count > told and (ending or self._flood.is_over(key, now)):
                 self._tell_crowd(key, now, count)
-        for key in crowds.keys() - members.keys():
-            self._end_crowd(key, crowds[key])
+            elif told and not count:
+                self._end_crowd(key, told)
 
     def _tell_crowd(self, key: str, now: float, count: int) -> None:
         drop, event = of_crowd(key)
@@ -104,10 +131,11 @@ class Conditions:
     def _end_crowd(self, key: str, count: int) -> None:
         drop, event = of_crowd(key)
         with self._ledger.write() as tx:
-            _drop(tx, key)
+            was_there = _drop(tx, key)
         self._crowds.pop(key, None)
         (ended,) = EVENTS[event].cleared_by
-        self._emit(ended, key=key, drop=drop, count=count)
+        if was_there:
+            self._emit(ended, key=key, drop=drop, count=count)
 
     # -- what is said of the stores: also where the ledger lies on the one that is full ----------
 
@@ -166,8 +194,9 @@ def _put(tx: Connection, row: Mapping[str, object]) -> None:
     tx.execute(insert(tables.condition).prefix_with("OR REPLACE"), [row])
 
 
-def _drop(tx: Connection, key: str) -> None:
-    tx.execute(delete(tables.condition).where(tables.condition.c.key == key))
+def _drop(tx: Connection, key: str) -> bool:
+    """Whether it was there."""
+    return tx.execute(delete(tables.condition).where(tables.condition.c.key == key)).rowcount > 0
 
 
 def _text(value: object) -> str:

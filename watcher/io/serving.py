@@ -18,6 +18,7 @@ from watcher.core.errors import ConfigurationError
 PATHS: Final = ("/metrics", "/")
 TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"  # Prometheus' text format
 PATIENCE: Final = 10.0  # seconds that a client may take over its request
+MOST: Final = 16  # clients at a time: the descriptors of this process are wanted for files
 POLL: Final = 0.1  # seconds until the server notices that it is to end
 QUIET: Final = "none was written yet: a few seconds more"
 
@@ -52,6 +53,7 @@ class _Server(ThreadingHTTPServer):
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         self.address_family, _, _, _, address = found[0]
         self.content = content
+        self._room = threading.BoundedSemaphore(MOST)
         super().__init__((str(address[0]), port), _Handler)
 
     def server_bind(self) -> None:
@@ -60,10 +62,29 @@ class _Server(ThreadingHTTPServer):
         host, port = self.server_address[:2]
         self.server_name, self.server_port = str(host), int(port)
 
-    def handle_error(self, request: Any, client: Any) -> None:
-        """A client that hung up is no fault of ours; http.server would print a traceback."""
-        if not isinstance(sys.exception(), OSError):
-            super().handle_error(request, client)
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """In a thread of its own, while there is room for one more; else it is hung up on."""
+        if not self._room.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except RuntimeError:  # the machine gives no thread
+            self._room.release()
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """As ThreadingMixIn does it, and room for the next."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._room.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002  socketserver's own signature
+        """A client that hung up is no fault of ours; what else there is, `hooks` says."""
+        error = sys.exception()
+        if error and not isinstance(error, OSError):
+            raise error
 
 
 @contextmanager

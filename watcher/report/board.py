@@ -1,16 +1,19 @@
 """What waits for a person, as the status page says it: a sentence, cards and a table."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from watcher.core.events import EVENTS
 from watcher.core.session import UNASSIGNED, Severity, Status
-from watcher.report.overview import DECIDE, MOST, STATUSES, Table, Times, more, size
+from watcher.report.overview import DECIDE, MOST, STATUSES, Kind, Table, Times, more, size
+from watcher.report.sides import Sides, sides
 
 Tone = Literal["bad", "warn", "good", "calm"]
 
 FEW: Final = 6  # findings, and commands, of one session
+_ELSEWHERE: Final = {"session.conflict", "session.error", "file.quarantined"}
+"""What these raise is counted as the sessions and entries that it is of."""
 _WHO: Final = {
     "data": "somebody who knows the study",
     "admin": "an administrator",
@@ -24,6 +27,17 @@ _TONES: Final[Mapping[str, Tone]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """A finding: what it says, both its sides where they differ, what speaks for what."""
+
+    severity: str
+    text: str
+    code: str
+    sides: Table | None
+    notes: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Card:
     """A session that waits for a person."""
 
@@ -32,7 +46,7 @@ class Card:
     who: str
     facts: Sequence[tuple[str, object]]
     error: str  # what the machine could not do
-    findings: Sequence[Mapping[str, Any]]
+    findings: Sequence[Told]
     commands: Sequence[str]
     more: str  # how many findings and commands are left off
 
@@ -51,12 +65,21 @@ def headline(document: Mapping[str, Any]) -> tuple[str, Tone]:
         return ", ".join(bad), "bad"
     if warnings := _warnings(document):
         return ", ".join(warnings), "warn"
+    waits = (ready(document), "session waits to be archived", "sessions wait to be archived")
+    if said := _counted(waits):
+        return said[0], "calm"
     return "Nothing waits for a person", "good"
+
+
+def ready(document: Mapping[str, Any]) -> int:
+    """How many of the sessions shown are READY and go no further by themselves."""
+    shown = document["open_sessions"]
+    return sum(each["status"] == Status.READY and bool(each["resolve"]) for each in shown)
 
 
 def _bad(document: Mapping[str, Any]) -> list[str]:
     counts = document["sessions"]
-    faults = sum(_level(each) == "error" for each in _others(document["conditions"]))
+    faults = _raised(document, "error")
     return _counted(
         (counts.get("CONFLICT", 0), "session waits for a decision", "sessions wait for a decision"),
         (counts.get("ERROR", 0), "session has failed", "sessions have failed"),
@@ -65,8 +88,8 @@ def _bad(document: Mapping[str, Any]) -> list[str]:
 
 
 def _warnings(document: Mapping[str, Any]) -> list[str]:
-    warned = sum(_level(each) == "warning" for each in _others(document["conditions"]))
-    aside = len(document["quarantine"])
+    warned = _raised(document, "warning")
+    aside = document["open_conditions"].get("file.quarantined", 0)
     return _counted(
         (warned, "warning", "warnings"), (aside, "entry in quarantine", "entries in quarantine")
     )
@@ -76,17 +99,19 @@ def _counted(*kinds: tuple[int, str, str]) -> list[str]:
     return [f"{count:,} {one if count == 1 else many}" for count, one, many in kinds if count]
 
 
-def _level(condition: Mapping[str, Any]) -> str:
+def _raised(document: Mapping[str, Any], level: str) -> int:
+    """How many conditions of a level are of no session and of no entry of the quarantine."""
+    return sum(
+        count
+        for event, count in document["open_conditions"].items()
+        if event not in _ELSEWHERE and _level(event) == level
+    )
+
+
+def _level(name: str) -> str:
     """Of an event this version does not know, as a newer one may have left: a warning."""
-    event = EVENTS.get(condition["event"])
+    event = EVENTS.get(name)
     return event.level if event else "warning"
-
-
-def _others(conditions: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Conditions that are of no session and of no entry of the quarantine: these are counted."""
-    return [
-        each for each in conditions if not str(each["key"]).startswith(("session/", "quarantine/"))
-    ]
 
 
 # -- what waits for a person -----------------------------------------------------------------------
@@ -101,7 +126,7 @@ def cards(document: Mapping[str, Any], times: Times) -> list[Card]:
 def _card(session: Mapping[str, Any], times: Times) -> Card:
     show = f"watcher show {session['id']}"
     findings, commands = _weighty(session["findings"]), session["resolve"] or [show]
-    left = max(0, len(findings) - FEW) + max(0, len(commands) - FEW)
+    left = max(0, len(findings) - FEW) + max(0, len(commands) - FEW) + session["more_findings"]
     return Card(
         name=session["label"],
         status=session["status"],
@@ -114,10 +139,33 @@ def _card(session: Mapping[str, Any], times: Times) -> Card:
             ("Last arrival", times.at(session["last_arrival"])),
         ],
         error=session["error"],
-        findings=findings[:FEW],
+        findings=list(_told(findings[:FEW])),
         commands=commands[:FEW],
         more=f"{left:,} more: {show}" if left else "",
     )
+
+
+def _told(findings: Iterable[Mapping[str, Any]]) -> Iterator[Told]:
+    """The findings; two that have the same sides show them once."""
+    shown: list[object] = []
+    for each in findings:
+        found = sides(each)
+        is_new = found not in shown
+        shown.append(found)
+        table = _compared(found) if is_new and found.differing else None
+        notes = _notes(found) if is_new else []
+        yield Told(each["severity"], each["text"], each["code"], table, notes)
+
+
+def _compared(found: Sides) -> Table:
+    one, other = (name.capitalize() for name in found.names)
+    columns: Sequence[tuple[str, Kind]] = (("What", "text"), (one, "text"), (other, "text"))
+    return Table("What differs", columns, found.differing)
+
+
+def _notes(found: Sides) -> list[str]:
+    same = [f"The same: {', '.join(found.same)}"] if found.same else []
+    return [*same, *found.notes]
 
 
 def _weighty(findings: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
@@ -134,15 +182,18 @@ def conditions(document: Mapping[str, Any], times: Times) -> Table:
         for each in document["conditions"]
         if each["key"] not in shown and not str(each["key"]).startswith("quarantine/")
     ]
-    told.sort(key=lambda each: (_level(each) != "error", each["since"]))
+    told.sort(key=lambda each: (_level(each["event"]) != "error", each["since"]))
+    rows = told[:MOST]
+    others = sum(each["event"] not in _ELSEWHERE for each in rows)
+    left = _raised(document, "error") + _raised(document, "warning") - others
     return Table(
         "What else is out of order, and who mends it",
         (
             *(("What", "text"), ("Level", "state"), ("Since", "when")),
             *(("Who", "text"), ("Do", "advice")),
         ),
-        [_condition(each, times) for each in told[:MOST]],
-        more(len(told), "watcher status"),
+        [_condition(each, times) for each in rows],
+        more(left, "watcher status"),
     )
 
 
@@ -153,4 +204,4 @@ def _condition(each: Mapping[str, Any], times: Times) -> tuple[object, ...]:
     what = ": ".join(filter(None, (f"{each['text']} ({of})", str(fields.get("text") or ""))))
     event = EVENTS.get(each["event"])
     who = _WHO.get(event.who, "") if event else ""
-    return (what, _level(each), times.at(each["since"]), who, each["hint"])
+    return (what, _level(each["event"]), times.at(each["since"]), who, each["hint"])

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final
 
-HOURS: Final = 48
+from watcher.core.rates import HOURS
+
 TALL: Final = 120  # pixels of the highest bar
 _GAP: Final = 0.2  # of an hour's width, left free beside its bar
 _MARKED: Final = 12  # hours between two labels of the axis

@@ -6,6 +6,8 @@ from typing import Any, Final
 from watcher.core.coding import Coder
 
 _LISTS: Final = ("stores", "conditions", "quarantine", "open_sessions")
+_SIDES: Final = ("incoming", "archived")  # of a finding: values from headers, dates among them
+_OURS: Final = ("project", "study")  # of these: coded only where they are somebody else's words
 # Ours: a label that looks like a part of one must not code it.
 _PLAIN: Final = ("id", "opened", "last_arrival", "due", "since", "set_aside")
 
@@ -28,7 +30,30 @@ def _row(row: Mapping[str, Any], coder: Coder) -> dict[str, Any]:
     kept = {name: row[name] for name in _PLAIN if name in row}
     if "code" in row:  # of the quarantine: its id is a folder's name, perhaps not one of ours
         kept |= {"id": coder.line({"entry": row["id"]})["entry"]}
-    return {**coder.line(row), **kept}
+    line: dict[str, Any] = {**coder.line(row)}
+    if "findings" in row:
+        pairs = zip(row["findings"], line["findings"], strict=True)
+        kept["findings"] = [_finding(plain, told, coder) for plain, told in pairs]
+    return {**line, **kept}
+
+
+def _finding(plain: Mapping[str, Any], told: Mapping[str, Any], coder: Coder) -> Mapping[str, Any]:
+    """`told` is coded but for what no field's name tells: everything on its sides is coded."""
+    sides = {
+        side: {
+            name: told[side][name] if name in _OURS else _hidden(value, coder)
+            for name, value in plain[side].items()
+        }
+        for side in _SIDES
+        if side in plain
+    }
+    return {**told, **sides}
+
+
+def _hidden(value: Any, coder: Coder) -> Any:
+    if isinstance(value, list):
+        return [_hidden(each, coder) for each in value]
+    return coder.code(str(value)) if value else value
 
 
 def _drop(drop: Mapping[str, Any], coder: Coder) -> dict[str, Any]:

@@ -83,12 +83,11 @@ def _oldest(document: Document) -> Samples:
 
 
 def _conditions(document: Document) -> Samples:
-    raised = [each["event"] for each in document["conditions"]]
-    return (((each,), raised.count(each)) for each in CONDITIONS)
+    return (((each,), document["open_conditions"].get(each, 0)) for each in CONDITIONS)
 
 
 def _quarantine(document: Document) -> Samples:
-    yield (), len(document["quarantine"])
+    yield (), len(document["quarantine"]) + document["more_quarantine"]
 
 
 def _lost(document: Document) -> Samples:

@@ -56,9 +56,9 @@ def size(session: Mapping[str, Any]) -> str:
     return f"{files}, {format_size(session['bytes'])}"
 
 
-def more(count: int, command: str) -> str:
+def more(left: int, command: str) -> str:
     """How many rows are left off, and the command that shows them; nothing for none."""
-    return f"{count - MOST:,} more: {command}" if count > MOST else ""
+    return f"{left:,} more: {command}" if left > 0 else ""
 
 
 def drops(document: Mapping[str, Any]) -> Table:
@@ -102,7 +102,6 @@ def statuses(document: Mapping[str, Any]) -> Table:
 def sessions(document: Mapping[str, Any], times: Times) -> Table:
     """The open sessions that wait for nobody."""
     others = [each for each in document["open_sessions"] if each["status"] not in DECIDE]
-    left = document["more_sessions"]
     return Table(
         "The other sessions in the prearchive, the oldest first",
         (
@@ -110,7 +109,7 @@ def sessions(document: Mapping[str, Any], times: Times) -> Table:
             *(("Last arrival", "when"), ("To be built", "when"), ("Command", "code")),
         ),
         [_session(each, times) for each in others],
-        f"{left:,} more: watcher sessions" if left else "",
+        more(document["more_sessions"], "watcher sessions"),
     )
 
 
@@ -124,16 +123,17 @@ def _session(each: Mapping[str, Any], times: Times) -> tuple[object, ...]:
 
 
 def quarantine(document: Mapping[str, Any], times: Times) -> Table:
-    """What is set aside and not settled, the newest first."""
+    """What is set aside and not settled: what waits for somebody first, the newest first."""
     entries = document["quarantine"]
+    left = len(entries) + document["more_quarantine"] - MOST
     return Table(
         "Files that were refused, with the reason",
         (
             *(("Entry", "text"), ("Drop", "text"), ("Reason", "text"), ("Files", "number")),
             *(("Since", "when"), ("Command", "code")),
         ),
-        [_entry(each, times) for each in reversed(entries[-MOST:])],
-        more(len(entries), "watcher quarantine"),
+        [_entry(each, times) for each in entries[:MOST]],
+        more(left, "watcher quarantine list"),
     )
 
 

@@ -17,10 +17,10 @@ from watcher.core.notation import format_duration
 from watcher.report import board, overview
 from watcher.report.chart import TALL, chart
 from watcher.report.standing import STALLED
-from watcher.report.text import printable
+from watcher.report.text import brief, printable
 
-REFRESH: Final = 60  # seconds after which a browser looks at the page again
 CARDS: Final = 20  # sessions whose reasons are open to read at once; the rest is folded
+LONG: Final = 1000  # characters of a text
 
 
 def html(document: Mapping[str, Any], *, is_coded: bool, zone: tzinfo | None = None) -> str:
@@ -34,7 +34,7 @@ def html(document: Mapping[str, Any], *, is_coded: bool, zone: tzinfo | None = N
     title, tone = board.headline(document)
     return _template().render(
         title=f"The watcher is stopped; {title[:1].lower()}{title[1:]}" if stopped else title,
-        tone="warn" if stopped and tone == "good" else tone,
+        tone="warn" if stopped and tone in {"good", "calm"} else tone,
         host=document["host"],
         version=document["version"],
         contact=document["contact"],
@@ -42,11 +42,11 @@ def html(document: Mapping[str, Any], *, is_coded: bool, zone: tzinfo | None = N
         made=times.made.astimezone(zone),
         made_utc=document["made"],
         stale="" if stopped else format_duration(STALLED * document["every"]),
-        refresh=REFRESH,
         is_coded=is_coded,
         open_cards=CARDS,
         cards=board.cards(document, times),
         conditions=board.conditions(document, times),
+        ready=board.ready(document),
         drops=overview.drops(document),
         statuses=overview.statuses(document),
         sessions=overview.sessions(document, times),
@@ -58,7 +58,9 @@ def html(document: Mapping[str, Any], *, is_coded: bool, zone: tzinfo | None = N
 
 
 def _shown(value: object) -> object:
-    return value if isinstance(value, Markup) else "" if value is None else printable(value)
+    if value is None or isinstance(value, Markup):
+        return value or ""
+    return printable(brief(value, LONG, 0))
 
 
 @cache

@@ -50,6 +50,8 @@ def values(dropped: Dropped) -> dict[str, Any]:
         "pending": dropped.lying.files,
         "incomplete": dropped.lying.incomplete,
         "not_taken": dropped.lying.barred,
+        "more_pending": dropped.lying.more,
+        "folders_not_read": dropped.lying.closed,
         "waiting": [
             {"path": _path(path), "why": printable(why)} for path, why in dropped.lying.names
         ],
@@ -141,8 +143,9 @@ def _counts(told: Mapping[str, Any]) -> Iterator[str]:
         yield f"Taken: {counted(told['files'])}, {format_size(told['bytes'])}; {span}"
     if told["duplicates"]:
         yield f"Here before, with the same bytes: {counted(told['duplicates'])}"
-    if told["pending"]:
-        yield f"Lying in the drop, not taken yet: {counted(told['pending'])}"
+    if told["pending"] or told["more_pending"]:
+        more = " and more" if told["more_pending"] else ""
+        yield f"Lying in the drop, not taken yet: {counted(told['pending'])}{more}"
     if told["set_aside"]:
         yield f"Set aside, as they are no DICOM: {counted(told['set_aside'])}"
 

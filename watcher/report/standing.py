@@ -86,10 +86,20 @@ def drops(document: Mapping[str, Any]) -> list[Sequence[object]]:
             each["path"],
             "there" if each["available"] else "MISSING",
             f"{each['import']}, to the {each['dest']}",
-            units(each["units"] or 0, landing=each["landing"]),
+            pending(each),
+            "" if each["filed"] is None else each["filed"],
         )
         for each in document["drops"]
     ]
+
+
+def pending(drop: Mapping[str, Any]) -> str:
+    """What of a drop waits: files, units, and since when the first of the files does."""
+    files, since = drop["waiting"] or 0, drop["oldest_pending"] or 0
+    age = f", the first for {format_duration(since)}" if since >= 1 else ""
+    counted = f"{files:,} file{'s' if files > 1 else ''}{age}" if files else ""
+    told = units(drop["units"] or 0, landing=drop["landing"])
+    return "; ".join(filter(None, [counted, f"units: {told}" if told else ""]))
 
 
 def units(count: int, *, landing: bool) -> str:

@@ -1,14 +1,15 @@
 """How the files of a drop fared: the sessions they went to, and what was refused."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
 from watcher.core.policy import Drop
 from watcher.core.receipt import ENDED, Refused, Went
 from watcher.core.session import Session, Status
-from watcher.io.arrivals import Arrival, Arrivals
+from watcher.io.arrivals import Arrival
+from watcher.io.receipt_index import ReceiptIndex
 from watcher.io.registry import Shelf, receipt_of
 from watcher.stages.parts import Parts
 
@@ -18,18 +19,26 @@ _UNKNOWN: Final[Mapping[str, Any]] = {"status": None}
 class Faring:
     """What is known of the things dropped in one drop, by their keys (core.receipt_names)."""
 
-    def __init__(self, parts: Parts, drop: Drop, arrivals: Arrivals) -> None:
+    def __init__(self, parts: Parts, drop: Drop, index: ReceiptIndex) -> None:
         self._parts = parts
         self._drop = drop.name
-        self._arrivals = arrivals
+        self._index = index
 
     def went(self) -> Mapping[bytes, list[Went]]:
         """Where files went, of every receipt that may change."""
-        came = self._arrivals.of(self._drop)
+        came = self._index.of(self._drop)
         asked = {each.session for some in came.values() for each in some if each.ended is None}
-        known = self._arrivals.sessions(asked)
+        known = self._index.sessions(asked)
+        ended = self._ended(asked, known)
+        over = [
+            (key, each.session, how)
+            for key, some in came.items()
+            for each in some
+            if each.ended is None and (how := ended.get(each.session)) is not None
+        ]
+        self._index.end(self._drop, over)
         return {
-            key: [self._went(key, each, known.get(each.session)) for each in some]
+            key: [self._went(each, ended.get(each.session), known) for each in some]
             for key, some in came.items()
         }
 
@@ -41,37 +50,46 @@ class Faring:
             found.setdefault(receipt_of(each), []).append(entry)
         return found
 
-    def _went(self, key: bytes, came: Arrival, found: Session | None) -> Went:
-        """How a session stands; one that ended is asked for once, and remembered."""
-        if came.ended is None and found is not None and found.status not in ENDED:
-            return _standing(came, found, automatic=self._parts.auto_archive(found))
-        how = came.ended
-        if how is None:
-            how = self._end(came.session, found)
-            self._arrivals.end(self._drop, key, came.session, how)
-        return _ended(came, how)
+    def _went(
+        self, came: Arrival, how: Mapping[str, Any] | None, known: Mapping[str, Session]
+    ) -> Went:
+        if (told := came.ended or how) is not None:
+            return _ended(came, told)
+        found = known[came.session]
+        return _standing(came, found, automatic=self._parts.auto_archive(found))
 
-    def _end(self, session: str, found: Session | None) -> Mapping[str, Any]:
-        """How it ended. Where the ledger was lost since, the archive's index may tell."""
-        registry = self._parts.registry
-        if found is None:
-            shelf = next((each for each in registry.shelved() if each.session == session), None)
-            return self._shelved(shelf) if shelf else _UNKNOWN
+    def _ended(
+        self, asked: Collection[str], known: Mapping[str, Session]
+    ) -> Mapping[str, Mapping[str, Any]]:
+        """How those of these sessions ended that did. Each is asked for once, and remembered."""
+        over = [each for each in known.values() if each.status in ENDED]
+        gone = set(asked) - known.keys()
+        return {**{each.id: self._end(each) for each in over}, **self._gone(gone)}
+
+    def _end(self, found: Session) -> Mapping[str, Any]:
         if found.status is Status.ARCHIVED:
-            shelf = registry.shelf(found.project or "", found.label)
-            return self._shelved(shelf) if shelf else _UNKNOWN
+            shelf = self._parts.registry.shelf(found.project or "", found.label)
+            return archived(self._parts, shelf) if shelf else _UNKNOWN
         return {**_place(found), "status": found.status.value, "ended": self._parts.clock.now()}
 
-    def _shelved(self, shelf: Shelf) -> Mapping[str, Any]:
-        folder = self._parts.storage.archived(shelf.project, shelf.label)
-        return {
-            "project": shelf.project,
-            "subject": shelf.subject,
-            "label": shelf.label,
-            "status": Status.ARCHIVED.value,
-            "ended": shelf.changed,
-            "place": os.path.relpath(folder, self._parts.storage.stores.archive),
-        }
+    def _gone(self, sessions: Collection[str]) -> Mapping[str, Mapping[str, Any]]:
+        """Of those that the ledger does not know (it was lost since) the archive's may tell."""
+        every = self._parts.registry.shelved() if sessions else ()
+        shelves = {each.session: archived(self._parts, each) for each in every}
+        return {each: shelves.get(each, _UNKNOWN) for each in sessions}
+
+
+def archived(parts: Parts, shelf: Shelf) -> Mapping[str, Any]:
+    """How a session ended that is on this shelf of the archive."""
+    folder = parts.storage.archived(shelf.project, shelf.label)
+    return {
+        "project": shelf.project,
+        "subject": shelf.subject,
+        "label": shelf.label,
+        "status": Status.ARCHIVED.value,
+        "ended": shelf.changed,
+        "place": os.path.relpath(folder, parts.storage.stores.archive),
+    }
 
 
 def _place(found: Session) -> Mapping[str, Any]:

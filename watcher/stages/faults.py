@@ -1,5 +1,6 @@
-"""Bugs that a stage met and outlived: each is said once in a run, however often it is met."""
+"""Bugs that were met and outlived: each is said once in a run, however often it is met."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from watcher.core.emit import Emit
@@ -15,7 +16,11 @@ class Faults:
 
     def tell(self, emit: Emit, error: BaseException, part: str) -> None:
         """Say `daemon.fault`, but not of an error of ours: those have events of their own."""
-        told = fault(error, part)
-        if not isinstance(error, WatcherError) and repr(told) not in self._said:
+        if not isinstance(error, WatcherError):
+            self.say(emit, fault(error, part))
+
+    def say(self, emit: Emit, told: Mapping[str, object]) -> None:
+        """Say `daemon.fault` with these fields, unless the same was said before."""
+        if repr(told) not in self._said:
             self._said.add(repr(told))
             emit("daemon.fault", **told)

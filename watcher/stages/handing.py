@@ -1,6 +1,7 @@
 """The loops of the drops' receipts: every few seconds what has changed is written.
 
-Each in a thread of its own: a share that hangs stops nobody else.
+Each in a thread of its own: a share that hangs stops nobody else. Very many receipts are looked
+through less often, so that the files they tell of come first.
 """
 
 from collections.abc import Sequence
@@ -10,14 +11,18 @@ from typing import Final
 
 import anyio
 
-from watcher.core.errors import LedgerError, StorageError
-from watcher.io.arrivals import Arrivals
+from watcher.core.errors import AlreadyRunningError, LedgerError, StorageError
+from watcher.core.receipt import Pending
+from watcher.io.receipt_index import ReceiptIndex
 from watcher.stages.hop import Hop
 from watcher.stages.intake import Intake
 from watcher.stages.parts import Parts
+from watcher.stages.receipt_folder import clear_others
 from watcher.stages.receipts import Receipts
 
 EVERY: Final = 5.0  # seconds: no receipt is rewritten oftener
+SHARE: Final = 20  # at most 1/20 of the time goes into them
+SELDOM: Final = 60.0  # seconds: but this often at least they are looked through
 WORK: Final = "receipts"  # what the ledger may refuse
 
 
@@ -31,9 +36,12 @@ class Handing:
 
     async def run(self) -> None:
         """Write, and wait; for ever."""
+        clock, pause = self.intake.parts.clock, EVERY
         while True:
-            await anyio.sleep(EVERY)
+            await anyio.sleep(pause)
+            began = clock.monotonic()
             await self.write()
+            pause = min(max(EVERY, SHARE * (clock.monotonic() - began)), SELDOM)
 
     async def write(self, *, last: bool = False) -> int:
         """Write what has changed, if the drop was looked at; gives how many receipts that were.
@@ -46,11 +54,11 @@ class Handing:
         if not (looker.available and looker.attempted):
             return 0
         work, done = (WORK, self.intake.drop.name), 0
-        waiting, identity = self.intake.waiting(), looker.identity
+        later, closed = frozenset(looker.later), tuple(looker.closed)
+        pending = Pending(self.intake.waiting(), later, closed, last=last)
         try:
-            write = partial(self.receipts.write, last=last)
-            done = await self.thread(write, waiting, identity)
-        except LedgerError:
+            done = await self.thread(self.receipts.write, pending, looker.identity)
+        except (LedgerError, AlreadyRunningError):
             raise
         except StorageError as error:
             parts.failing.met(work, error, parts.clock.monotonic(), EVERY, store="state")
@@ -70,7 +78,7 @@ class Handings:
 
     async def run(self) -> None:
         """All of them, for ever."""
-        while not await self._forget_others():
+        while not await self._forget_others():  # noqa: ASYNC110 - the ledger is asked again
             await anyio.sleep(EVERY)
         async with anyio.create_task_group() as tasks:
             for one in self.each:
@@ -79,15 +87,15 @@ class Handings:
     async def finish(self) -> None:
         """Write all that has changed, once."""
         await self._forget_others()
-        for one in self.each:
-            while await one.write(last=True):
-                pass
+        async with anyio.create_task_group() as tasks:
+            for one in self.each:
+                tasks.start_soon(partial(one.write, last=True))
 
     async def _forget_others(self) -> bool:
         """Whether that could be done; what the ledger refuses is `disk`'s to say."""
-        arrivals, work = Arrivals(self.parts.ledger), (WORK, "")
+        work, drops = (WORK, ""), [one.intake.drop.name for one in self.each]
         try:
-            await Hop(1)(arrivals.forget_all, [one.intake.drop.name for one in self.each])
+            await Hop(1)(_forget, self.parts, drops)
         except LedgerError:
             raise
         except StorageError as error:
@@ -96,3 +104,8 @@ class Handings:
             return False
         self.parts.failing.over(work)
         return True
+
+
+def _forget(parts: Parts, drops: Sequence[str]) -> None:
+    ReceiptIndex(parts.ledger).forget_all(drops)
+    clear_others(parts, drops)

@@ -66,6 +66,7 @@ class Looker:
         self.met = Met(parts, drop, self.settler, self.gathering, thread, rest=rest)
         self.room = ROOM
         self.later: set[bytes] = set()  # folders of files left for a later look
+        self.closed: list[bytes] = []  # folders that could not be read at the last full look
         self._held = 0  # files that waited for something else at the last full look
         self.watched = False  # changes are hinted at: a look may go by the names of known files
         self._by_names = WHOLLY  # full looks that did, one after the other
@@ -269,6 +270,7 @@ class Looker:
 
     def _there(self, found: Look) -> None:
         back, self.available = not self.available, True
+        self.closed = [path for path, _ in found.failed]
         tell_unreadable(self.parts, self.drop, found)
         tell_available(self.parts, self.drop)
         if back or self._identity not in {None, found.identity}:
