@@ -232,7 +232,7 @@ _RAISED = (
         "drop.readonly",
         "warning",
         "Sources can't be removed",
-        "Files were filed but their sources can't be removed; each is remembered, none is lost.",
+        "Filed sources can't be removed, each is remembered; or no receipt can be written.",
         {"path": "path", "text": "text", "count": "count"},
         who="admin",
         todo="Give the daemon write permission on the drop, or set after = 'keep'.",

@@ -14,9 +14,11 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from sqlalchemy import Connection, delete, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 
+from watcher.core.find import Fate
 from watcher.core.receipt_names import key_of
 from watcher.core.session import Instance, Place
 from watcher.io import tables
+from watcher.io.desk import Reserved
 
 _RECEIPT: Final = tables.receipt.c
 _ARRIVAL: Final = tables.arrival.c
@@ -59,6 +61,15 @@ def _day_of(minute: int) -> str:
 def came_of(session: str, instance: Instance) -> Came:
     """A filed file as one that came."""
     return Came(instance.drop, instance.source, session, instance.size, instance.arrived)
+
+
+def again(reserved: Iterable[Reserved], now: float) -> list[Came]:
+    """The duplicates among the files of a batch, as they are counted."""
+    return [
+        Came(found.drop, found.path, each.session.id, found.print.size, now, duplicate=True)
+        for each in reserved
+        if each.fate is Fate.DUPLICATE and (found := each.incoming.candidate)
+    ]
 
 
 def note(tx: Connection, came: Iterable[Came]) -> None:

@@ -19,7 +19,7 @@ from watcher.core.file import Candidate, Fingerprint
 from watcher.core.find import Fate
 from watcher.core.policy import Drop
 from watcher.io import files
-from watcher.io.arrivals import Came
+from watcher.io.arrivals import again
 from watcher.io.desk import Incoming, Reserved
 from watcher.stages.hands import release, settle_hands
 from watcher.stages.outcomes import Outcome, Result
@@ -220,7 +220,7 @@ class _Batch:
         filed = [each for each in done if each.fate is Fate.FILE]
         copied = [each for each in filed if each.incoming.examined.temp]
         linked = [each for each in filed if not each.incoming.examined.temp]
-        self.parts.receiving.record(copied, taken, self._again(done))
+        self.parts.receiving.record(copied, taken, again(done, self.parts.clock.now()))
         if self.drop.after == "keep":
             return taken
         far = {each.incoming.candidate for each in done if each.incoming.examined.temp}
@@ -233,15 +233,6 @@ class _Batch:
         gone = [candidate.path for candidate in taken if candidate not in stay]
         self.parts.receiving.settle(self.drop.name, own, gone)
         return stay
-
-    def _again(self, done: Sequence[Reserved]) -> list[Came]:
-        """The duplicates of the batch, as they are counted."""
-        now = self.parts.clock.now()
-        return [
-            Came(self.drop.name, found.path, each.session.id, found.print.size, now, True)
-            for each in done
-            if each.fate is Fate.DUPLICATE and (found := each.incoming.candidate)
-        ]
 
     def _is_own(self, each: Reserved, stay: dict[Candidate, Fingerprint]) -> bool:
         """Whether a linked file is as it was read, and nobody outside can change it any more.
