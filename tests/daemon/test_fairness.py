@@ -20,9 +20,9 @@ from watcher.stages.filing import Filer
 few, filed, file = sys.argv[1], [], Filer.file
 
 def held(*given):  # after the first batch none is filed before the few are there
-    while filed and not os.path.exists(few):
+    while len(filed) == 1 and not os.path.exists(few):
         time.sleep(0.01)
-    filed.append(given)
+    filed.append(given)  # from then on, though their emptied folder goes again
     return file(*given)
 
 Filer.file = held

@@ -42,10 +42,17 @@ class Disk:
         machine.command("mount", "-t", self.kind, *self.options, self.device, str(self.path))
 
     def unmount(self):
-        """Once the last process that was killed is gone: else it would be no new mount."""
+        """Once the last process that was killed is gone: else it would be no new mount.
+
+        Nor is it one while a mount namespace that somebody made meanwhile has a copy of it.
+        """
+        alive = Path("/sys/fs", self.kind, Path(self.device).name)
         deadline = time.monotonic() + DEADLINE
         while subprocess.run(["umount", str(self.path)], capture_output=True).returncode:
             assert time.monotonic() < deadline, f"{self.path} is busy"
+            threading.Event().wait(0.02)
+        while alive.exists():
+            assert time.monotonic() < deadline, f"{self.device} is mounted elsewhere"
             threading.Event().wait(0.02)
 
     def end(self):

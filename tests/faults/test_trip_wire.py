@@ -76,9 +76,9 @@ CASES = {
 }
 
 
-def _points(effects, case):
+def _points(effects, case, share):
     """Some of them evenly, with the first and the last, and the first of every kind."""
-    count, wanted = len(effects), case.points
+    count, wanted = len(effects), max(3, case.points // share)
     if SLOW or wanted >= count:
         return list(range(1, count + 1))
     first = {}
@@ -88,15 +88,20 @@ def _points(effects, case):
     return sorted(even | set(first.values()))
 
 
+@pytest.mark.parametrize(
+    "share", [pytest.param(2, id="some"), pytest.param(1, id="more", marks=pytest.mark.campaign)]
+)
 @pytest.mark.parametrize("name", CASES)
-def test_killed_anywhere_a_restart_ends_as_if_nothing_had_happened(name, tmp_path, drivers, row):
+def test_killed_anywhere_a_restart_ends_as_if_nothing_had_happened(
+    name, share, tmp_path, drivers, row
+):
     """Killed before any effect: nothing is lost then, no catalog lies; started again, the stores,
     drops and ledger end as those of an undisturbed run.
     """
     trial = Trial(CASES[name], tmp_path, drivers)
     count = len(trial.effects)
     chance = random.Random(count)
-    jobs = [(point, 0) for point in _points(trial.effects, CASES[name])]
+    jobs = [(point, 0) for point in _points(trial.effects, CASES[name], share)]
     jobs += [(point, chance.randint(1, 40)) for point, _ in jobs[:: 1 if SLOW else 8]]
     with ThreadPoolExecutor(len(drivers)) as pool:
         results = list(pool.map(lambda job: trial.at(*job), jobs))
