@@ -55,6 +55,18 @@ async def test_a_drop_is_writable_once_no_source_stays(bench, after):
     assert [said["key"]] == [each["key"] for each in bench.events("drop.writable")]
 
 
+async def test_a_source_that_is_read_again_stays_all_the_same(bench):
+    """Nothing is over while one that could not be removed waits to be read anew."""
+    bench.put("a")
+    with mode(bench.drop.path, 0o555):
+        bench.file("a")
+        os.chmod(bench.path("a"), 0o600)  # another ctime: not quite what was filed
+        eyes = looker(bench)
+        for _ in range(3):
+            await eyes.look_fully()
+    assert (1, []) == (len(eyes.settler), bench.events("drop.writable"))
+
+
 def test_a_drop_that_is_polled_by_now_is_not_degraded(bench):
     """Whoever sets `watch = "poll"`, as the event advises, ends what was said."""
     upkeep = Upkeep(bench.parts, None, None, None, 60.0)

@@ -1,5 +1,8 @@
 """What looks met in one drop, and what became of it: told to the Settler, said, or left alone."""
 
+import os
+from collections.abc import Collection
+
 from watcher.core.file import Fingerprint, RefusalCode
 from watcher.core.gathering import Gathering
 from watcher.core.policy import Drop
@@ -126,10 +129,16 @@ class Met:
         Others removed the sources, or the drop is kept by now.
         """
         head, open_ = f"readonly/{self._drop.name}/", self._parts.conditions.open()
-        held = {f"{head}{reading.mark(folder)}" for folder in self._staying.folders()}
-        before = self._free
-        self._free = {key for key in open_ if key.startswith(head)} - held
+        said, before = {key for key in open_ if key.startswith(head)}, self._free
+        self._free = said - {f"{head}{reading.mark(folder)}" for folder in self._kept_busy(said)}
         return self._free & before
+
+    def _kept_busy(self, said: Collection[str]) -> set[bytes]:
+        """Folders where sources stay, or are read again before they can."""
+        if not said:
+            return set()
+        pending = (os.path.dirname(each.path) for each in self._settler.waiting())
+        return {*self._staying.folders(), *pending}
 
     def _writable_all(self, keys: set[str]) -> None:
         for key in keys:
