@@ -42,6 +42,7 @@ class Browser:
         self._session = self.ask("Target.attachToTarget", targetId=page, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Network", "Log"):
             self.ask(f"{domain}.enable")
+        self.ask("Page.setLifecycleEventsEnabled", enabled=True)
         return self
 
     def __exit__(self, *_):
@@ -83,8 +84,8 @@ class Browser:
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         self.ask("Emulation.setEmulatedMedia", features=features)
         self.said.clear()
-        self.ask("Page.navigate", url=address)
-        while not any(each.get("method") == "Page.loadEventFired" for each in self.said):
+        loader = self.ask("Page.navigate", url=address)["loaderId"]
+        while not any(is_loaded(each, loader) for each in self.said):
             self.said.append(self._next())
 
     def requested(self):
@@ -109,3 +110,10 @@ class Browser:
         clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
         found = self.ask("Page.captureScreenshot", clip=clip, captureBeyondViewport=True)
         return base64.b64decode(found["data"])
+
+
+def is_loaded(said, loader):
+    """Whether this tells that what that loader loads is there, and not the page before it."""
+    told = said.get("params", {})
+    of = (said.get("method"), told.get("name"), told.get("loaderId"))
+    return of == ("Page.lifecycleEvent", "load", loader)

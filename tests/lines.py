@@ -47,7 +47,10 @@ def checked(line):
 
 
 def checked_lines(text):
-    """The lines of the log in what a program wrote: neither torn ones, nor what else it wrote."""
-    whole = re.findall(r'^(?:<\d>)?(\{"timestamp".*\})$', text, re.MULTILINE)
+    """The lines of the log in what a program wrote: neither torn ones, nor what else it wrote.
+
+    Only a newline ends a line: one that is cut within may end with a brace, too.
+    """
+    whole = re.findall(r'^(?:<\d>)?(\{"timestamp".*\})\n', text, re.MULTILINE)
     assert [] == [line[:99] for line in whole if len(line) > LONGEST]
     return [checked(json.loads(line)) for line in whole]

@@ -79,13 +79,16 @@ class Planted:
         return self._put(text, where)
 
     def id(self, where):
-        """A number with letters, as hospitals give them."""
+        """A number with letters, as hospitals give them.
+
+        Of nine digits, and no time of day: shorter ones are in moments and sizes by chance.
+        """
         number = self._next()
-        return self._put(f"K{number:02}Q-{(number * 7919 + 1234567) % 10**7:07}", where)
+        return self._put(f"K{number:02}Q-{300_000_000 + number * 79_190_023 % 690_000_000}", where)
 
     def born(self, where):
-        """A birth date, eight digits."""
-        day = date(1911, 1, 1) + timedelta(days=self._next() * 37)
+        """A birth date, eight digits; of the last century: today's is in every line of a log."""
+        day = date(1911, 1, 1) + timedelta(days=self._next() * 37 % 29_000)
         return self._put(f"{day:%Y%m%d}", where)
 
     def path(self, where, ending=""):

@@ -18,7 +18,7 @@ from watcher.stages.receipts import Receipts
 def at_noon(bench):
     """Its drop goes to a project and has a contact; it is noon, far from another day."""
     today = datetime.fromtimestamp(bench.parts.clock.now(), UTC).astimezone()
-    bench.parts.clock.ahead = (12 - today.hour) * 3600.0
+    bench.parts.clock.ahead += (12 - today.hour) * 3600.0
     return replace(bench, drop=replace(bench.drop, project="P1", contact="the desk"))
 
 

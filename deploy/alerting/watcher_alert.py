@@ -25,7 +25,6 @@ RANKS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 BEAT = "daemon.heartbeat"
 LABELS = ("who", "session", "drop")
 TEXTS = ("text", "error", "path", "store")
-TIMEOUT = 10.0  # seconds that Alertmanager may take over a request
 ONCE = timedelta(hours=1)  # an event that no line ends is an alert for so long
 ECHO = timedelta(seconds=150)  # until metrics, which are told 80 s later, have it too
 MISSES = 2  # heartbeats that no longer name an open alert's event: its end was missed
@@ -196,7 +195,7 @@ class Bridge:
         until = (datetime.now(UTC) + last).isoformat()
         said = json.dumps([{**each, "endsAt": until} for each in alerts]).encode()
         with urllib.request.urlopen(  # noqa: S310  as above
-            self.request, said, timeout=TIMEOUT
+            self.request, said, timeout=self.options.timeout
         ) as answer:
             answer.read()
 
@@ -257,6 +256,7 @@ def main() -> None:
     parser.add_argument("--silent", type=float, default=300.0, metavar="SECONDS")
     parser.add_argument("--hold", type=float, default=86400.0, metavar="SECONDS")
     parser.add_argument("--look", type=float, default=5.0, metavar="SECONDS")
+    parser.add_argument("--timeout", type=float, default=10.0, metavar="SECONDS", help="of a post")
     serve(Bridge(parser.parse_args()))
 
 

@@ -145,6 +145,7 @@ def troubled(tmp_path):
 
 
 @pytest.mark.campaign
+@pytest.mark.timeout(900)
 @pytest.mark.skipif(PROGRAM is None, reason="needs Debian's chromium")
 def test_it_is_seen_light_and_dark_on_a_desk_and_on_a_phone(troubled, tmp_path):
     """A browser loads the page alone, has nothing against it, scrolls only down and shows it all:

@@ -180,9 +180,10 @@ def test_a_share_that_hangs_under_the_log_stops_nothing(tmp_path, row):
             share.hang("write")
             logged.send(2)
             share.rules()
-            logged.wait(lambda: logged.losses("file"))
-            lost = logged.losses("file")[0]
-            assert (True, True) == (lost["lost"] > 2, "does not answer" in lost["error"])
+            # a share that is only slow may have cost a line or two before
+            logged.wait(lambda: any(each["lost"] > 2 for each in logged.losses("file")))
+            errors = [each["error"] for each in logged.losses("file")]
+            assert [] == [each for each in errors if "does not answer" not in each]
             logged.send(3)
         logged.judge(row("the log's share hangs", "FUSE, until released"))
 
