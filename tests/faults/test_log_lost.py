@@ -25,11 +25,11 @@ PATIENCE = 180.0  # seconds
 class Logged:
     """An installation whose program writes its log where it is told, and whether it works."""
 
-    def __init__(self, base, *, folder=None, level="debug"):
+    def __init__(self, base, *, folder=None, level="debug", more=""):
         self.folder = folder or base / "log"
         self.folder.mkdir(exist_ok=True)
         self.file = self.folder / "watcher.jsonl"
-        self.world = World(base / "world", extra=f'file = "{self.file}"', level=level)
+        self.world = World(base / "world", extra=f'file = "{self.file}"\n{more}', level=level)
         self.sent = set()
 
     @contextlib.contextmanager
@@ -123,7 +123,7 @@ def test_a_stream_that_takes_nothing_stops_nothing(kind, tmp_path, row):
 
 def test_a_log_folder_that_is_removed_is_written_again_when_it_is_back(tmp_path, row):
     """Lines don't go on into a file that nobody can find any more; the loss is counted, once."""
-    logged = Logged(tmp_path)
+    logged = Logged(tmp_path, more='heartbeat = "1s"')  # lines come without files, too
     with open(os.devnull, "wb") as nowhere, logged.running(nowhere):
         logged.send(1)
         os.rename(logged.folder, tmp_path / "gone")  # else a line comes while it is removed
