@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
+from lines import checked_lines
 from makers import CT, MR, make_dicom
 
 from watcher import cli
@@ -51,6 +52,7 @@ def run_once(config, *, expected):
     command = [sys.executable, "-m", "watcher", "run", "--once", "--config", str(config)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == expected, done.stderr + done.stdout
+    assert len(checked_lines(done.stdout)) == len(done.stdout.splitlines())
     return done
 
 
@@ -59,6 +61,7 @@ def ask(capsys, config, *words):
     capsys.readouterr()
     code = cli.call([*words, "--json", "--config", str(config)])
     said = capsys.readouterr()
+    checked_lines(said.err)
     return code, json.loads(said.out) if said.out else said.err
 
 
@@ -67,6 +70,7 @@ def told(capsys, config, *words):
     capsys.readouterr()
     code = cli.call([*words, "--config", str(config)])
     said = capsys.readouterr()
+    checked_lines(said.err)
     return code, said.out + said.err
 
 

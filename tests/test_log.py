@@ -6,6 +6,7 @@ import os
 import select
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta, timezone
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 from watcher.core.coding import Coder
 from watcher.core.errors import ConfigurationError, StorageError, WatcherError
 from watcher.core.events import EVENTS
+from watcher.core.lines import LONGEST
 from watcher.core.session import Finding, Severity
 from watcher.io import sinks
 from watcher.log import Log, load_key, plain
@@ -70,7 +72,9 @@ def test_every_event_renders(name):
         "event": name,
         "message": kind.message,
         "session": "20260619_091425123",
-    } | ({"who": kind.who} if kind.who else {})
+    }
+    if kind.who:
+        expected |= {"who": kind.who, "hint": f"watcher explain {name}"}
     assert expected == line
     assert list(expected)[:4] == list(line)[:4]
 
@@ -88,11 +92,14 @@ def test_lines_below_the_level_are_not_written():
     log("file.filed")
     log("file.quarantined", level="info", code="not-dicom")
     log("file.quarantined", level="loud")
-    log("session.conflict", message="Own words", who="nobody")
-    said = [(line["level"], line["message"], line["who"]) for line in lines(stream.getvalue())]
+    log("session.conflict", message="Own words", who="nobody", hint="watcher show 1")
+    log("daemon.stopped", level="error")
+    names = ("level", "message", "who", "hint")
+    said = [tuple(line[name] for name in names) for line in lines(stream.getvalue())]
     expected = [
-        ("warning", "File put into quarantine", "data"),
-        ("error", "Own words", "nobody"),
+        ("warning", "File put into quarantine", "data", "watcher explain file.quarantined"),
+        ("error", "Own words", "nobody", "watcher show 1"),
+        ("error", "Stopped", "admin", "watcher explain daemon.stopped"),
     ]
     assert expected == said
 
@@ -458,9 +465,87 @@ def test_a_long_line_is_whole_on_a_pipe(monkeypatch):
     with open(reading, "rb") as reader, ThreadPoolExecutor(1) as pool:
         read = pool.submit(reader.read)
         with open(writing, "w") as stream:
-            make(stream)("daemon.ready", text="x" * 200_000)
-        (said,) = lines(read.result().decode())
-    assert "x" * 200_000 == said["text"]
+            make(stream).write_line("x" * 200_000)
+        said = read.result()
+    assert b"x" * 200_000 + b"\n" == said
+
+
+def test_a_line_is_never_too_long_for_the_journal():
+    """It says what was cut; a line that a command leaves for the daemon is cut too."""
+    stream = io.StringIO()
+    findings = [{"code": "instance-differs", "text": "x" * 400}] * 200
+    make(stream, coder=Coder(b"k"))("session.conflict", session="1", findings=findings, hint="do")
+    (line,) = lines(stream.getvalue())
+    assert len(stream.getvalue()) <= LONGEST + 1
+    assert (["findings"], "do", True) == (line["cut"], line["hint"], len(line["findings"]) > 20)
+
+
+class Restless(io.StringIO):
+    """A stream; while a line is written to it a finalizer says another one."""
+
+    def __init__(self):
+        super().__init__()
+        self.doomed = None
+
+    def write(self, text):
+        self.doomed = None
+        return super().write(text)
+
+
+class Doomed:
+    def __init__(self, log):
+        self.log = log
+
+    def __del__(self):
+        self.log("daemon.stopped")
+
+
+def test_what_a_finalizer_says_within_a_line_comes_after_it():
+    """The collector may run anywhere: the log neither hangs nor cuts a line in two."""
+    stream = Restless()
+    log = make(stream)
+    stream.doomed = Doomed(log)
+    saying = threading.Thread(target=log, args=("daemon.ready",), daemon=True)
+    saying.start()
+    saying.join(180)
+    said = [one["event"] for one in lines(stream.getvalue())]
+    assert (False, ["daemon.ready", "daemon.stopped"]) == (saying.is_alive(), said)
+
+
+def test_a_pipe_in_place_of_the_file_that_nobody_reads_costs_lines_only(tmp_path):
+    """As a stream that nobody reads: waited for once; the loss is said once it is read again."""
+    target = tmp_path / "log"
+    os.mkfifo(target)
+    log = make(file=target)
+    said = 0
+    while not log.lost:
+        log("daemon.ready")
+        said += 1
+    log("daemon.ready")
+    assert 2 == log.lost
+    with open(os.open(target, os.O_RDONLY | os.O_NONBLOCK), "rb", 0) as reader:
+        before = reader.read(1 << 20).count(b"\n")
+        log("daemon.stopped")
+        found = lines(b"\n".join(reader.read(1 << 20).splitlines()[-2:]).decode() + "\n")
+    log.close()
+    assert [("daemon.stopped", None), ("log.degraded", 2)] == [
+        (one["event"], one.get("lost")) for one in found
+    ]
+    assert said - 1 == before
+
+
+def test_a_file_that_cannot_be_closed_is_no_fault_of_the_program(tmp_path):
+    """As on a share that tells at the end what it could not write: said, and the work goes on."""
+    target = tmp_path / "log"
+    log = make(file=target)
+    log("daemon.started")
+    os.close(log._file._descriptor)  # EBADF stands for EIO here
+    log.reopen()
+    log("daemon.ready")
+    log.close()
+    told = lines(target.read_text())
+    assert ["daemon.started", "daemon.ready", "log.degraded"] == [one["event"] for one in told]
+    assert "Bad file descriptor" in told[-1]["error"]
 
 
 def test_a_file_that_was_removed_is_made_anew(tmp_path):

@@ -4,9 +4,11 @@ import re
 from pathlib import Path
 
 import pytest
+from handbook import events, put_into
 
 from watcher.cli import COMMANDS
 from watcher.core.events import EVENTS
+from watcher.report import metrics
 from watcher.settings import parse
 
 README = Path(__file__).parents[1] / "README.md"
@@ -49,8 +51,34 @@ def test_the_table_of_events_is_the_catalogue_s(text):
     assert expected == set(rows)
 
 
+def test_the_tables_of_events_are_as_they_are_made(text):
+    """Every event of the catalogue: `python tests/handbook.py` writes them."""
+    assert events() in text
+    assert text == put_into(text)
+    assert set(EVENTS) <= set(re.findall(r"^\| `([a-z.]+)` \|", text, re.MULTILINE))
+
+
 def test_it_names_every_command(text):
     """The list of commands is the program's."""
     section = text.partition("## Commands and exit codes\n")[2].partition("Each has")[0]
     named = set(re.findall(r"`([a-z]+)`", section))
     assert set(COMMANDS) == named
+
+
+def test_it_names_every_metric(text):
+    """The table of metrics is what is written, with the labels of each."""
+    found = re.findall(r"`(watcher_[a-z_]+)(?:\{([a-z,]+)\})?`", text)
+    expected = {(name, ",".join(labels)) for name, labels in metrics.names().items()}
+    assert expected == set(found)
+
+
+def test_every_module_is_on_the_map(text):
+    """Whoever looks for what a module does finds it; commands are one file each."""
+    table = text.partition("## The map of the code\n")[2].partition("\n`core` has")[0]
+    named = set(re.findall(r"`([a-z_.]+)`", table))
+    there = {
+        path.stem
+        for path in (README.parent / "watcher").rglob("*.py")
+        if "commands" not in path.parts and not path.stem.startswith("__")
+    }
+    assert set() == there - named

@@ -204,10 +204,6 @@ def test_rules_and_templates_are_told_apart_and_know_their_tags():
 def test_what_is_accepted_but_does_nothing_yet_is_named():
     """`watcher check` warns of settings this version does not act on."""
     expected = (
-        "drop[0].receipts",
-        "drop[0].contact",
-        "metrics.listen",
-        "retention.receipts",
         "retention.history",
         "retention.quarantine",
     )

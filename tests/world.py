@@ -13,6 +13,7 @@ import threading
 import time
 from pathlib import Path
 
+from lines import checked, checked_lines
 from lxml import etree
 
 from watcher.cli import call
@@ -70,6 +71,7 @@ class World:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
             code = call([*arguments, "--config", str(self.config)])
         self.errors = errors.getvalue()
+        checked_lines(self.errors)  # where no daemon runs a command says its events there
         return code, out.getvalue()
 
     def json(self, *arguments):
@@ -78,9 +80,11 @@ class World:
         return json.loads(text), code
 
     def once(self):
-        """`watcher run --once`: its exit code and its events."""
+        """`watcher run --once`: its exit code and its events, each held to the catalogue."""
         code, text = self.watcher("run", "--once")
-        return code, [json.loads(line) for line in text.splitlines()]
+        lines = checked_lines(text)
+        assert len(lines) == len(text.splitlines())  # and nothing but lines of the log
+        return code, lines
 
     def daemon(self, *before, **environment):
         """`watcher run`, as a process of its own; `before` are the words put before the command."""
@@ -114,8 +118,8 @@ class World:
         return sorted({p for p in self._archive_files() if p.endswith(".dcm")} - listed)
 
     def left(self):
-        """What lies in the drop still, files only."""
-        return sorted(files_below(self.drop))
+        """What lies in the drop still, files only; but for the receipts."""
+        return sorted(each for each in files_below(self.drop) if not each.startswith("RECEIPTS/"))
 
     def prearchive(self):
         """Files in the prearchive, but for the program's own."""
@@ -145,6 +149,7 @@ class Daemon:
 
     def __init__(self, world, before, environment):
         self.events = []
+        self.faults = []  # lines that are not what the catalogue says
         self._more = threading.Condition()
         self.process = subprocess.Popen(
             [*before, sys.executable, "-m", "watcher", "run", "--config", str(world.config)],
@@ -165,6 +170,10 @@ class Daemon:
             with self._more:
                 self.events.append(json.loads(line))
                 self._more.notify_all()
+            try:
+                checked(self.events[-1])
+            except AssertionError as fault:
+                self.faults.append(str(fault))
 
     def wait_for(self, event, count=1, timeout=180.0, **fields):
         """The first `count` events of this name with these fields; fails after `timeout` s."""
@@ -220,6 +229,7 @@ class Daemon:
             self._reader.join(60.0)  # one that ended by itself: its last lines are read first
             self.process.stdout.close()
             self.process.stderr.close()
+        assert self.faults == []
 
 
 def files_below(base):

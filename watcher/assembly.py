@@ -10,7 +10,8 @@ from typing import TextIO
 
 from watcher.core.coding import Coder
 from watcher.core.emit import Emit
-from watcher.core.errors import ConfigurationError, MissingPlaceError, StorageError
+from watcher.core.errors import ConfigurationError, MissingPlaceError, StorageError, WatcherError
+from watcher.core.failure import fault
 from watcher.io import intact
 from watcher.io.clock import Clock
 from watcher.io.lease import Leases, is_locked
@@ -28,13 +29,15 @@ from watcher.stages.parts import Parts
 
 def coder_of(settings: Settings) -> Coder:
     """What codes identifiers; its key is made where there is none."""
-    return Coder(load_key(os.path.join(settings.stores.root, "log.key")))
+    names = {*settings.projects.known, *(drop.name for drop in settings.drops)}
+    return Coder(load_key(os.path.join(settings.stores.root, "log.key")), names)
 
 
-def open_log(settings: Settings, stream: TextIO | None) -> Log:
-    """The log as configured."""
+def open_log(settings: Settings, stream: TextIO | None, journal: str = "") -> Log:
+    """The log as configured; `journal`: what JOURNAL_STREAM says."""
     return Log(
         stream=stream,
+        journal=journal,
         file=settings.log.file,
         rotate=settings.log.rotate,
         keep=settings.log.keep,
@@ -172,8 +175,15 @@ def command_parts(settings: Settings) -> Iterator[Parts]:
     def emit(event: str, /, **fields: object) -> None:
         outbox.put(log.line(event, fields))
 
+    parts = parts_of(settings, storage, ledger, emit)
     try:
-        yield parts_of(settings, storage, ledger, emit)
+        yield parts
+        parts.conditions.tell_own_crowds(parts.clock.now())
+    except (WatcherError, BrokenPipeError):  # a refusal; a reader that has read enough
+        raise
+    except Exception as error:
+        emit("daemon.fault", **fault(error, "command"))
+        raise
     finally:
         if not is_locked(storage.marker("state")):
             own = open_log(settings, sys.stderr)

@@ -12,6 +12,7 @@ from cyclopts import App, CycloptsError
 
 from watcher import __version__
 from watcher.core.errors import ConfigurationError, WatcherError
+from watcher.core.failure import explained, trace
 
 DONE, UNEXPECTED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -36,6 +37,7 @@ COMMANDS: Final = {
     "refresh": "Catalogs and XML of archived sessions, mended from the files.",
     "find": "A UID, label, subject, file name, digest or coded value.",
     "explain": "A file's identity and verdict; or an event, finding or status.",
+    "log": "What the log says, for eyes; --follow goes on.",
 }
 
 EPILOGUE: Final = (
@@ -79,8 +81,9 @@ def call(arguments: Sequence[str]) -> int:
     except BrokenPipeError:  # whoever read our output has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return DONE
-    except Exception as error:  # the outermost border: no traceback reaches a person
-        return _say(f"unexpected {type(error).__name__}: {error}", "this is a bug", UNEXPECTED)
+    except Exception as error:  # the outermost border: no traceback reaches a person, or the log
+        where = (trace(error) or [""])[-1]
+        return _say(f"unexpected {explained(error)} in {where}", "this is a bug", UNEXPECTED)
 
 
 def _tell(error: CycloptsError | WatcherError) -> int:

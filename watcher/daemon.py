@@ -14,9 +14,11 @@ import anyio
 
 from watcher import __version__
 from watcher.assembly import open_ledger, open_log, parts_of, prepare_storage, sign_run
-from watcher.core.errors import AlreadyRunningError, LedgerError, damaged
+from watcher.core.errors import AlreadyRunningError, LedgerError, WatcherError, damaged
+from watcher.core.failure import fault
 from watcher.core.session import Status
-from watcher.drops import intakes_of
+from watcher.drops import handings_of, intakes_of
+from watcher.hooks import said
 from watcher.io.ledger import PREARCHIVED, Ledger
 from watcher.io.observe import Observer
 from watcher.io.service import notify
@@ -29,10 +31,12 @@ from watcher.stages.disk import Disk
 from watcher.stages.hop import Hop
 from watcher.stages.intake import Intake
 from watcher.stages.parts import Parts
+from watcher.stages.pending import forget_drops
 from watcher.stages.presence import is_native
 from watcher.stages.recover import recover, reidentify
 from watcher.stages.sessions import Sessions
 from watcher.starting import Waited, locked, opened, recovered
+from watcher.telling import Published, Telling, served
 from watcher.upkeep import Upkeep
 
 OPEN, MISSING = 3, 10
@@ -46,28 +50,46 @@ def run(
     *,
     once: bool = False,
     notify_address: str | None = None,
+    journal: str = "",
     stream: TextIO | None = None,
 ) -> int:
     """Run until a signal, or drain once; gives the exit code.
 
-    The log's lines go to `stream` (None: to standard output), besides `log.file`.
+    The log's lines go to `stream` (None: to standard output), besides `log.file`; with priorities
+    where that is the stream `journal` names, see systemd.exec(5) on JOURNAL_STREAM.
     ConfigurationError, AlreadyRunningError, MissingPlaceError before anything is begun.
     """
     storage = prepare_storage(settings)
-    log = open_log(settings, stream or sys.stdout)
-    waited = Waited(log, notify_address)
+    log = open_log(settings, stream or sys.stdout, journal)
     try:
-        with locked(storage, waited, once=once):
-            failed = 0
-            while failed < LEDGERS:
-                began = time.monotonic()
-                code = _run_on(settings, storage, log, waited, once=once, again=failed > 0)
-                if code is not None:
-                    return code
-                failed = failed + 1 if time.monotonic() - began < LASTING else 1
-            raise damaged(f"{LEDGERS} of them failed one after the other")
+        with said(log):
+            log.open()
+            return _run_all(settings, storage, log, Waited(log, notify_address), once=once)
+    except AlreadyRunningError:
+        raise  # the log is another's, who is well; one that was taken over has said so
+    except WatcherError as error:
+        log("daemon.stopped", level="error", reason="refused", error=error)
+        raise
+    except Exception as error:  # the daemon's border: whatever it is, it is said before it ends
+        log("daemon.fault", **fault(error, "daemon"))
+        raise
     finally:
         log.close()
+
+
+def _run_all(settings: Settings, storage: Storage, log: Log, waited: Waited, *, once: bool) -> int:
+    """One run after the other, each on a ledger of its own, until one comes to its end."""
+    published = Published()
+    with locked(storage, waited, once=once), served(settings, published, once=once):
+        failed = 0
+        while failed < LEDGERS:
+            began = time.monotonic()
+            again = failed > 0
+            code = _run_on(settings, storage, log, waited, published, once=once, again=again)
+            if code is not None:
+                return code
+            failed = failed + 1 if time.monotonic() - began < LASTING else 1
+        raise damaged(f"{LEDGERS} of them failed one after the other")
 
 
 def _run_on(
@@ -75,6 +97,7 @@ def _run_on(
     storage: Storage,
     log: Log,
     waited: Waited,
+    published: Published,
     *,
     once: bool,
     again: bool,
@@ -86,7 +109,8 @@ def _run_on(
         ledger = opened(storage, waited, make, once=once)
         parts = parts_of(settings, storage, ledger, log)
         waited.hand_over(parts.conditions)
-        return anyio.run(Daemon(settings, parts, log, waited.notify_address).main, once)
+        daemon = Daemon(settings, parts, log, published, waited.notify_address)
+        return anyio.run(daemon.main, once)
     except LedgerError:
         return None  # the next is made from the stores
     finally:
@@ -101,6 +125,7 @@ class Daemon:
     settings: Settings
     parts: Parts
     log: Log
+    published: Published
     notify_address: str | None = None
 
     def __post_init__(self) -> None:
@@ -117,6 +142,10 @@ class Daemon:
             self.notify_address,
         )
         self._signals = Signals(self.parts, self.log, self.notify_address, self._began)
+        self._intakes: dict[str, Intake] = {}
+        self._telling = Telling(
+            self.settings, self.parts, self.published, lambda: self._upkeep.live(self._intakes)
+        )
         self._code = DONE
         self._left: dict[str, object] = {}  # what a drain leaves open
 
@@ -154,7 +183,9 @@ class Daemon:
             raise damaged("it failed while it was used") from failed[0]
         reason = ended.name if ended else "drained"
         with suppress(LedgerError):  # the next run makes another
-            await self._upkeep.say_outbox()
+            await self._upkeep.say_last()
+            if ended and self._intakes:
+                await self._telling.tell(last=True)
         seconds = round(self.parts.clock.monotonic() - self._began, 3)
         self._signals.spare()
         self.parts.emit("daemon.stopped", reason=reason, seconds=seconds, **self._left)
@@ -162,8 +193,8 @@ class Daemon:
 
     def _leave(self, taken: AlreadyRunningError) -> NoReturn:
         seconds = round(self.parts.clock.monotonic() - self._began, 3)
-        said = {"reason": "taken over", "error": taken, "seconds": seconds}
-        self.parts.emit("daemon.stopped", level="error", **said)
+        told = {"reason": "taken over", "error": taken, "seconds": seconds}
+        self.parts.emit("daemon.stopped", level="error", **told)
         raise taken
 
     async def _work(self, workers: Workers, *, once: bool) -> None:
@@ -176,7 +207,7 @@ class Daemon:
         sessions = Sessions(self.parts, {}, pauses=self._disk.pauses_archive)
         filed, low = sessions.bell.ring, self._disk.pauses_intake
         intakes = intakes_of(self.settings, self.parts, workers, filed=filed, low=low)
-        sessions.intakes = intakes
+        sessions.intakes = self._intakes = intakes
         if once:
             self._code = await self._drain(intakes, sessions)
         else:
@@ -185,9 +216,8 @@ class Daemon:
     async def _pay(self, workers: Workers) -> None:
         """What a start owes the last run."""
         await self._hop(sign_run, self.parts.storage, self.parts.ledger)
+        await self._hop(forget_drops, self.parts, {drop.name for drop in self.settings.drops})
         await recover(self.parts, workers.examine, self._hop)
-
-    # -- once ---------------------------------------------------------------------------------
 
     async def _drain(self, intakes: Mapping[str, Intake], sessions: Sessions) -> int:
         before = {entry.id for entry in self.parts.registry.aside()}
@@ -196,6 +226,8 @@ class Daemon:
                 drains.start_soon(intake.drain)
         await sessions.round(idle=True)
         await sessions.round(idle=True)
+        await handings_of(self.settings, self.parts, intakes).finish()
+        await self._telling.tell(last=True)  # `disk` says what the status store thinks of it
         await self._upkeep.patiently(self._disk.check)
         gone = [name for name, each in intakes.items() if not each.looker.available]
         left = {
@@ -222,8 +254,7 @@ class Daemon:
             health=partial(self._health, intakes),
             backoff=(1.0, max(1.0, min([60.0, *(d.rescan_interval for d in self.settings.drops)]))),
         )
-        for name in native:
-            intakes[name].looker.watched = True
+        self._upkeep.watch(intakes, native)
         async with anyio.create_task_group() as stages:
             await stages.start(observer.run)
             for intake in intakes.values():
@@ -232,7 +263,9 @@ class Daemon:
             await stages.start(sessions.run)
             stages.start_soon(self._upkeep.watch_disk, intakes)
             stages.start_soon(self._upkeep.say)
-            stages.start_soon(self._upkeep.beat, intakes, native)
+            stages.start_soon(self._upkeep.beat, intakes)
+            stages.start_soon(self._telling.run)
+            stages.start_soon(handings_of(self.settings, self.parts, intakes).run)
             self._ready(intakes)
             await self._signals.wait_stopped()
             observer.stop()

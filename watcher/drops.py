@@ -1,16 +1,19 @@
 """The stages of the configured drops: they share the readers, the filer and the lander."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 
 from watcher.io.workers import Workers
 from watcher.settings import Settings
 from watcher.stages.filing import Filer
+from watcher.stages.handing import Handing, Handings
 from watcher.stages.hop import Hop
 from watcher.stages.intake import Intake
 from watcher.stages.landing import Lander
 from watcher.stages.parts import Parts
 from watcher.stages.patience import speed_of
 from watcher.stages.presence import is_remote
+from watcher.stages.receipts import Receipts
 
 
 def intakes_of(
@@ -42,3 +45,11 @@ def intakes_of(
         )
         for drop in settings.drops
     }
+
+
+def handings_of(settings: Settings, parts: Parts, intakes: Mapping[str, Intake]) -> Handings:
+    """What hands out the receipts of the drops that want them."""
+    wanted = [each for each in intakes.values() if each.drop.receipts]
+    keep = settings.retention.receipts
+    made = partial(Receipts, parts, keep=keep)
+    return Handings(parts, [Handing(each, made(each.drop)) for each in wanted])

@@ -5,8 +5,10 @@ level and message from the catalogue. Saying something never raises for want of 
 reader: what a sink did not take is counted, and said once it takes lines again (`log.degraded`).
 """
 
+import json
 import math
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import UTC, date, datetime, time
@@ -14,30 +16,20 @@ from enum import Enum
 from functools import partial
 from typing import Final, TextIO
 
-from structlog.processors import JSONRenderer
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from watcher.core.coding import Coder, Json
 from watcher.core.emit import Emit
-from watcher.core.errors import WatcherError
 from watcher.core.events import LEVELS, Event
 from watcher.core.events import event as kind_of
+from watcher.core.failure import explained
+from watcher.core.lines import LONGEST, shortened
 from watcher.io.sinks import FileSink, Sink, StreamSink, load_key
 
 __all__ = ["Log", "load_key", "plain"]
 
 _DEEPEST: Final = 16  # a log line is no place for deeper trees, or for rings
 _RESERVED: Final = ("event", "timestamp")
-
-
-def _explained(error: BaseException) -> str:
-    """An error's type, and its message where we wrote it: others may quote the data."""
-    name = type(error).__name__
-    if isinstance(error, BaseExceptionGroup):
-        return f"{name}({', '.join(_explained(one) for one in error.exceptions)})"
-    if isinstance(error, OSError) and error.strerror:
-        return f"{name}: {error.strerror}"
-    return f"{name}: {error}" if isinstance(error, WatcherError) else name
 
 
 def _many(value: Iterable[object], depth: int) -> list[Json]:
@@ -57,7 +49,7 @@ def _scalar(value: object) -> Json:
         return value
     if isinstance(value, (date, time)):
         return value.isoformat()
-    return _explained(value) if isinstance(value, BaseException) else str(value)
+    return explained(value) if isinstance(value, BaseException) else str(value)
 
 
 def plain(value: object, depth: int = 0) -> Json:
@@ -80,7 +72,8 @@ def _plain(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
 
 
 def _coded(coder: Coder, _logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
-    return dict(coder.line(line))
+    typed = [name for name, kind in kind_of(line["event"]).fields.items() if kind == "typed"]
+    return coder.whole(line, typed)
 
 
 def _level(kind: Event, fields: Mapping[str, object]) -> str:
@@ -89,7 +82,7 @@ def _level(kind: Event, fields: Mapping[str, object]) -> str:
 
 
 def _described(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
-    """Level, message and who from the catalogue; what the caller gave of them goes first."""
+    """Level, message, who, hint from the catalogue; what the caller gave of them goes first."""
     kind = kind_of(line["event"])
     head = {
         "timestamp": line["timestamp"],
@@ -98,8 +91,9 @@ def _described(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDi
         "message": line.get("message", kind.message),
     }
     rest = {name: value for name, value in line.items() if name not in head}
-    if kind.who and head["level"] in {"warning", "error"}:
-        rest.setdefault("who", kind.who)
+    if head["level"] in {"warning", "error"}:
+        rest.setdefault("who", kind.who or "admin")
+        rest.setdefault("hint", f"watcher explain {kind.name}")
     return head | rest
 
 
@@ -110,6 +104,7 @@ class Log:
         self,
         *,
         stream: TextIO | None,
+        journal: str = "",
         file: str | None,
         rotate: int,
         keep: int,
@@ -118,13 +113,15 @@ class Log:
         clock: Callable[[], datetime],
     ) -> None:
         self._file = FileSink(file, rotate, keep) if file else None
-        sinks = (StreamSink(stream) if stream else None, self._file)
+        sinks = (StreamSink(stream, journal) if stream else None, self._file)
         self._sinks: tuple[Sink, ...] = tuple(sink for sink in sinks if sink)
         self._least = LEVELS[level]
         self._clock = clock
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a finalizer may run, and say something, within a line
+        self._owed: deque[str] = deque()
+        self._writes = False
         coding = (partial(_coded, coder),) if coder else ()
-        self._processors: Sequence[Processor] = (_plain, *coding, _described, JSONRenderer())
+        self._processors: Sequence[Processor] = (_plain, *coding, _described)
         self.lost = 0  # lines some sink did not take, in all: for the heartbeat
 
     def __call__(self, event: str, /, **fields: object) -> None:
@@ -137,7 +134,10 @@ class Log:
         return partial(self, **fields)
 
     def line(self, event: str, fields: Mapping[str, object], when: datetime | None = None) -> str:
-        """The line as it would be written, without its newline. `when` defaults to now."""
+        """The line as it would be written, without its newline. `when` defaults to now.
+
+        One that is too long for the journal loses the ends of its longest fields.
+        """
         stamp = (when or self._clock()).astimezone(UTC).isoformat(timespec="milliseconds")
         own = {f"{name}_" if name in _RESERVED else name: one for name, one in fields.items()}
         line: EventDict = {
@@ -146,25 +146,43 @@ class Log:
             **own,
         }
         for processor in self._processors:
-            line = processor(None, "", line)  # type: ignore[assignment]  # the last gives the text
-        return str(line)
+            line = processor(None, "", line)  # type: ignore[assignment]  # ours give fields
+        text = json.dumps(line)
+        return text if len(text) <= LONGEST else json.dumps(shortened(line))
 
     def write_line(self, text: str) -> None:
         """Write a line `line` has made, here or in a command. Never raises for want of a disk."""
-        text = text.replace("\n", " ")  # it may come from the ledger: never more than one line
         with self._lock:
-            self._put(text)
-            for sink in self._sinks:
-                if sink.fault and sink.works:
-                    self._put(self.line("log.degraded", sink.told()))
+            self._owed.append(text.replace("\n", " "))  # from the ledger too: never more than one
+            if self._writes:
+                return  # said by a finalizer within a line: it comes after that
+            self._writes = True
+            try:
+                while self._owed:
+                    self._put(self._owed.popleft())
+                    self._tell_losses()
+            finally:
+                self._writes = False
+
+    def _tell_losses(self) -> None:
+        for sink in self._sinks:
+            if sink.fault and sink.works:
+                self._put(self.line("log.degraded", sink.told()))
 
     def _put(self, text: str) -> None:
         for sink in self._sinks:
             self.lost += not sink.put(text)
 
+    def open(self) -> None:
+        """Open the file now: one that can't be opened is said at once, where others can read it."""
+        with self._lock:
+            if self._file and not self._file.opens():
+                self._put(self.line("log.degraded", {**self._file.told(), "hint": "watcher check"}))
+
     def reopen(self) -> None:
-        """Open the file anew at the next line, as SIGHUP asks after it was moved away."""
+        """Open the file anew, as SIGHUP asks after it was moved away."""
         self.close()
+        self.open()
 
     def close(self) -> None:
         """Close the file. The stream belongs to the caller."""

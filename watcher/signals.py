@@ -62,13 +62,18 @@ class Signals:
         """End this program if a dead share keeps a thread of it: nothing else would (spec 4)."""
 
         def end() -> None:
-            seconds = round(self._parts.clock.monotonic() - self._began, 3)
-            self._parts.emit("daemon.stopped", reason="hung", seconds=seconds)
+            telling = threading.Thread(target=self._tell_hung, daemon=True)
+            telling.start()
+            telling.join(PATIENCE)  # the log may hang on that share too
             os._exit(code)
 
         self._force = threading.Timer(PATIENCE, end)
         self._force.daemon = True
         self._force.start()
+
+    def _tell_hung(self) -> None:
+        seconds = round(self._parts.clock.monotonic() - self._began, 3)
+        self._parts.emit("daemon.stopped", reason="hung", seconds=seconds)
 
 
 def code_of(number: signal.Signals) -> int:

@@ -1,24 +1,25 @@
 """What the daemon does beside its stages: stores looked at, lines of commands said, a heartbeat."""
 
-import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import anyio
 
 from watcher.assembly import say_outbox
 from watcher.core.errors import LedgerError, StorageError
+from watcher.io.ledger import PREARCHIVED
 from watcher.io.said import Outbox
 from watcher.io.service import notify
 from watcher.io.tenure import EXPIRY, RENEWALS
 from watcher.log import Log
+from watcher.remembered import Live, keep_beat
+from watcher.report.times import iso
 from watcher.stages.disk import EVERY, Disk
 from watcher.stages.hop import Hop
 from watcher.stages.intake import Intake
 from watcher.stages.parts import Parts
 
 TICK = 0.5  # seconds between two looks at the outbox
-UNITS = "units"  # where the ledger keeps how many there are, as of the last heartbeat
 
 
 @dataclass
@@ -33,6 +34,21 @@ class Upkeep:
     notify_address: str | None = None
     unwell: dict[str, tuple[float, str]] = field(default_factory=dict)
     """Drops without hints: since when, and why."""
+    backlog: dict[str, int] = field(default_factory=dict)
+    """How many sessions of the prearchive have each status, as of the last heartbeat."""
+
+    def __post_init__(self) -> None:
+        """The run begins."""
+        self._started = iso(self.parts.clock.now())
+
+    def watch(self, intakes: Mapping[str, Intake], native: Collection[str]) -> None:
+        """These drops are watched by events; of the others nobody expects it any more."""
+        for name, intake in intakes.items():
+            intake.looker.watched = name in native
+            if name not in native:
+                message = "The drop is polled, as configured"
+                fields = {"drop": name, "message": message}
+                self.parts.conditions.clear("drop.restored", f"watch/{name}", **fields)
 
     def health(self, drop: str, well: bool, why: str) -> None:  # noqa: FBT001  Observer's seam
         """A drop's watch stands, or does not."""
@@ -78,10 +94,22 @@ class Upkeep:
             await self.hop(self.parts.ledger.check)
             await self.say_outbox()
             await self.patiently(self.parts.conditions.refresh)
+            await self.patiently(self._tell_crowds)
 
     async def say_outbox(self) -> None:
         """What commands left to be said."""
         await self.patiently(say_outbox, Outbox(self.parts.ledger), self.log)
+
+    def _tell_crowds(self) -> None:
+        self.parts.conditions.tell_crowds(self.parts.clock.now())
+
+    def _tell_last_crowds(self) -> None:
+        self.parts.conditions.tell_crowds(self.parts.clock.now(), ending=True)
+
+    async def say_last(self) -> None:
+        """What is left to be said at the end of a run: by commands, and of conditions by number."""
+        await self.patiently(self._tell_last_crowds)
+        await self.say_outbox()
 
     async def patiently(self, step: Callable[..., object], *arguments: object) -> None:
         """A step on the ledger that may fail for now: `disk` tells of it; done again next time."""
@@ -99,40 +127,58 @@ class Upkeep:
         now = self.parts.clock.monotonic()
         self.parts.failing.met(step, error, now, self.heartbeat, store="state")
 
-    async def beat(self, intakes: Mapping[str, Intake], native: Collection[str]) -> None:
-        """Say and keep that it is alive, for ever. `native`: the drops that are watched."""
+    def live(self, intakes: Mapping[str, Intake]) -> Live:
+        """What only the running daemon knows, for the survey."""
+        drops = {name: self._drop(intake) for name, intake in intakes.items()}
+        return {"started": self._started, "lost": self.log.lost, "drops": drops}
+
+    def _drop(self, intake: Intake) -> dict[str, object]:
+        return {
+            **vars(intake.tally),
+            **_health(intake),
+            "waiting": len(intake.settler),
+            "oldest_pending": self._oldest([intake]),
+        }
+
+    def _oldest(self, intakes: Iterable[Intake]) -> float:
+        """Seconds since the first of the pending files was seen; 0 where there is none."""
+        now = self.parts.clock.monotonic()
+        waiting = [each.since for intake in intakes for each in intake.waiting()]
+        return round(now - min(waiting), 1) if waiting else 0
+
+    async def beat(self, intakes: Mapping[str, Intake]) -> None:
+        """Say and keep that it is alive, for ever."""
         while True:
-            self.parts.emit("daemon.heartbeat", **self._state(intakes, native))
-            now = str(self.parts.clock.now())
-            await self.patiently(self.parts.ledger.remember, UNITS, json.dumps(_units(intakes)))
-            await self.patiently(self.parts.ledger.remember, "heartbeat", now)
+            await self.patiently(self._count)
+            self.parts.emit("daemon.heartbeat", **self._state(intakes))
+            await self.patiently(keep_beat, self.parts, self.live(intakes))
             notify("WATCHDOG=1", self.notify_address)
             await anyio.sleep(self.heartbeat)
 
-    def _state(self, intakes: Mapping[str, Intake], native: Collection[str]) -> dict[str, object]:
-        now = self.parts.clock.monotonic()
-        waiting = [each.since for intake in intakes.values() for each in intake.waiting()]
+    def _state(self, intakes: Mapping[str, Intake]) -> dict[str, object]:
         return {
             "counters": {
                 name: vars(intake.tally) | {"waiting": len(intake.settler)}
                 for name, intake in intakes.items()
             },
-            "oldest_pending": round(now - min(waiting), 1) if waiting else 0,
-            "drops": {
-                name: {
-                    "watch": "native" if name in native else "poll",
-                    "available": intake.looker.available,
-                    **_units({name: intake})[name],
-                }
-                for name, intake in intakes.items()
-            },
+            "oldest_pending": self._oldest(intakes.values()),
+            "drops": {name: _health(intake) for name, intake in intakes.items()},
             "conditions": sorted(set(self.parts.conditions.open().values())),
+            "sessions": self.backlog,
+            "free": dict(self.disk.free),
+            "lost": self.log.lost,
         }
 
+    def _count(self) -> None:
+        counts = self.parts.ledger.counts()
+        self.backlog = {each.value: counts[each] for each in PREARCHIVED if each in counts}
 
-def _units(intakes: Mapping[str, Intake]) -> dict[str, dict[str, object]]:
-    """Of each drop how many units have not landed, and whether one of them lands."""
+
+def _health(intake: Intake) -> dict[str, object]:
+    """How a drop is seen, how many of its units have not landed, and whether one of them lands."""
     return {
-        name: {"units": intake.units.open(), "landing": bool(intake.units.landing)}
-        for name, intake in intakes.items()
+        "watch": "native" if intake.looker.watched else "poll",
+        "available": intake.looker.available,
+        "units": intake.units.open(),
+        "landing": bool(intake.units.landing),
     }

@@ -67,10 +67,10 @@ def test_checking_writes_nothing(made, capsys):
 
 def test_what_this_version_does_not_do_is_a_warning(tmp_path, capsys):
     """A key that is accepted and not acted on is said; exit 0."""
-    config = configure(tmp_path, more='[metrics]\nlisten = "127.0.0.1:9464"\n')
+    config = configure(tmp_path, more='[retention]\nhistory = "30d"\n')
     code, lines = bad(capsys, config)
     assert code == 0
-    assert [(line["severity"], line["of"]) for line in lines] == [("warning", "metrics.listen")]
+    assert [(line["severity"], line["of"]) for line in lines] == [("warning", "retention.history")]
 
 
 def test_a_missing_drop_is_10(tmp_path, capsys):

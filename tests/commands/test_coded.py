@@ -7,6 +7,7 @@ import shlex
 
 import pytest
 from imaging import ask, configure, run_once, told
+from lines import checked_lines
 from makers import make_dicom
 
 from watcher.assembly import coder_of, command_parts
@@ -16,8 +17,7 @@ MORE = "[projects.PROJ3]\nauto_archive = false\n"
 
 
 def lines(config):
-    log = config.parent / "watcher.jsonl"
-    return [json.loads(line) for line in log.read_text().splitlines()]
+    return checked_lines((config.parent / "watcher.jsonl").read_text())
 
 
 @pytest.fixture(scope="module")

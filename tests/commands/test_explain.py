@@ -9,7 +9,9 @@ from imaging import ask, configure, installation, told, tree
 from makers import make_dicom
 from world import World
 
+from watcher.core.events import VERSION
 from watcher.core.explain import EXPLANATIONS
+from watcher.core.lines import schema
 
 
 @pytest.fixture(scope="module")
@@ -24,10 +26,17 @@ def fresh(tmp_path):
 
 
 def test_without_a_word_the_whole_catalogue(fresh, capsys):
-    """Every word there is, in its order."""
+    """Every word there is, in its order; as JSON with version, fields and schema of the lines."""
     code, found = ask(capsys, fresh, "explain")
     assert code == 0
-    assert [one["word"] for one in found] == [one.word for one in EXPLANATIONS]
+    assert [one["word"] for one in found["words"]] == [one.word for one in EXPLANATIONS]
+    low = next(one for one in found["words"] if one["word"] == "storage.low")
+    assert (VERSION, "bytes", ["storage.recovered"]) == (
+        found["version"],
+        low["fields"]["free"],
+        low["cleared_by"],
+    )
+    assert schema() == found["lines"]
     assert "storage.low" in told(capsys, fresh, "explain")[1]
 
 
@@ -39,6 +48,9 @@ def test_a_word_is_explained(fresh, capsys):
         ("CONFLICT", "status", "data")
     ]
     assert "watcher show ID" in told(capsys, fresh, "explain", "CONFLICT")[1]
+    said = told(capsys, fresh, "explain", "file.stuck")[1]
+    assert "ends with file.released" in said
+    assert "ends file.stuck" in told(capsys, fresh, "explain", "file.released")[1]
 
 
 def test_xnats_number_is_a_word_too(fresh, capsys):

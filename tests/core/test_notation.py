@@ -171,13 +171,15 @@ def test_a_name_is_fit_for_a_folder(text):
         notation.parse_name(text)
 
 
-@pytest.mark.parametrize("text", ["127.0.0.1:9464", "localhost:0", "[::1]:65535"])
+@pytest.mark.parametrize("text", ["127.0.0.1:9464", "localhost:1", "[::1]:65535"])
 def test_an_address_has_host_and_port(text):
     """IPv4, a name, or IPv6 in brackets."""
     assert text == notation.parse_address(text)
 
 
-@pytest.mark.parametrize("text", ["", "9464", ":9464", "host:", "::1:9464", "host:65536", "h:1x"])
+@pytest.mark.parametrize(
+    "text", ["", "9464", ":9464", "host:", "::1:9464", "host:65536", "h:1x", "host:0"]
+)
 def test_other_addresses_are_refused(text):
     """Half an address is none."""
     with pytest.raises(ValueError, match="address and a port"):

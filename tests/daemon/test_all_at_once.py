@@ -167,8 +167,7 @@ def test_every_kind_of_drop_at_once(world):
     assert (0, "") == (code, daemon.errors)
     assert {*DROPS, "mri"} == set(beat["counters"]) == set(beat["drops"])
     assert all(each["available"] for each in beat["drops"].values())
-    errors = [e for e in daemon.events if e["level"] == "error"]
-    assert [] == errors
+    assert [] == said(daemon, "error")
     assert [] == accounted(world)
     assert expected == {label for label, _ in world.archived()}
     assert [] == world.uncatalogued()
@@ -202,9 +201,19 @@ def ends(world):
     assert "broken.zip" in share | {each["path"] for each in entries}
 
 
+def said(daemon, *levels):
+    """Lines of these levels; not that this machine stalled within a look."""
+    lines = (each for each in daemon.events if each["level"] in levels)
+    return [each for each in lines if each.get("text") != "it does not answer"]
+
+
 def left(world):
-    """What lies in each drop still."""
-    return {name: set(files_below(world.base / name)) for name in DROPS}
+    """What lies in each drop still, but for the receipts."""
+    below = {name: files_below(world.base / name) for name in DROPS}
+    return {
+        name: {each for each in found if not each.startswith("RECEIPTS/")}
+        for name, found in below.items()
+    }
 
 
 @pytest.mark.campaign
@@ -228,5 +237,5 @@ def test_real_studies_through_every_kind_of_drop(tmp_path):
         until(lambda: world.json("sessions")[0], lambda found: found == [])
         code, _ = daemon.stop()
     assert (0, "", wanted) == (code, daemon.errors, sorted(world.archived().values()))
-    assert [] == [e for e in daemon.events if e["level"] in {"warning", "error"}]
+    assert [] == said(daemon, "warning", "error")
     assert [] == world.uncatalogued()

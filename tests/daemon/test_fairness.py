@@ -6,6 +6,7 @@ import sys
 import time
 
 import pytest
+from lines import checked_lines
 from makers import make_dicom
 from world import World, until
 
@@ -87,8 +88,7 @@ def held(world, few):
 
 def logged(world):
     """The lines so far, of the file: a slow reader of the other stream loses some."""
-    lines = (world.base / "log.jsonl").read_text().splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+    return checked_lines((world.base / "log.jsonl").read_text())
 
 
 def filed(lines):

@@ -150,7 +150,7 @@ class TestIdentity:
         make_dicom(world.drop / "a", patient_id="REAL")
         assert world.once()[0] == 0
         assert {"REAL"} == {label for label, _ in world.archived()}
-        assert {"link", "fifo"} == set(os.listdir(world.drop))
+        assert {"link", "fifo", "RECEIPTS"} == set(os.listdir(world.drop))
 
 
 class TestConflict:

@@ -109,8 +109,9 @@ class Cell:
         return [each for each in entries if each["drop"] == self.drop.name]
 
     def left(self):
-        """What lies in this drop still."""
-        return sorted(path.name for path in self.drop.rglob("*") if path.is_file())
+        """What lies in this drop still, but for the receipts."""
+        files = (path for path in self.drop.rglob("*") if path.is_file())
+        return sorted(path.name for path in files if path.parent.name != "RECEIPTS")
 
     def staged(self, session):
         """What the catalogs of a prearchive session list, by scan and file; all of it checked."""

@@ -25,6 +25,7 @@ DROP = """
 path = "{root}/drops/{name}"
 name = "{name}"
 settle = "20ms"
+receipts = false
 {more}
 """
 

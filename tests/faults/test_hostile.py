@@ -82,7 +82,7 @@ def test_what_is_no_file_stays_and_is_said_once(world, outside, row):
     left = strew(world, outside)
     sent = good(world)
     _, events = world.once()
-    assert left == sorted(os.listdir(world.drop))
+    assert left == sorted({*os.listdir(world.drop)} - {"RECEIPTS"})
     waits = [e["path"] for e in events if e["event"] == "file.waiting" and e["level"] == "info"]
     assert [name for name in left if not (world.drop / name).is_dir()] == sorted(
         name for name in waits if not (world.drop / name).is_dir()

@@ -101,11 +101,11 @@ def owner(behind, store="archive"):
 
 
 def tree(behind):
-    """Every file with its inode, but for the owner's files."""
+    """Every file with its inode, but for the owner's files, and what it tells of itself."""
     return {
         str(path): path.stat().st_ino
         for path in behind.rglob("*")
-        if path.is_file() and OWNER not in path.name
+        if path.is_file() and OWNER not in path.name and path.parent.name != "status"
     }
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from faults import aftermath, scenes
+from lines import checked_lines
 from world import World
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
@@ -31,8 +32,8 @@ def run(config, *words):
         cwd=TREE,
         env=scenes.environment(),
     )
-    lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    return done.returncode, lines, done.stderr
+    checked_lines(done.stderr)
+    return done.returncode, checked_lines(done.stdout), done.stderr
 
 
 def once(config):

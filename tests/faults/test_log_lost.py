@@ -1,7 +1,6 @@
 """The log's own faults: nobody reads, nowhere to write. The work goes on, and the loss is said."""
 
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -13,6 +12,8 @@ from pathlib import Path
 
 import pytest
 from faults import machine
+from faults.faultfs import Faulty
+from lines import checked_lines
 from makers import make_dicom
 from world import World, md5
 
@@ -24,11 +25,11 @@ PATIENCE = 180.0  # seconds
 class Logged:
     """An installation whose program writes its log where it is told, and whether it works."""
 
-    def __init__(self, base, *, folder=None, level="debug"):
+    def __init__(self, base, *, folder=None, level="debug", more=""):
         self.folder = folder or base / "log"
         self.folder.mkdir(exist_ok=True)
         self.file = self.folder / "watcher.jsonl"
-        self.world = World(base / "world", extra=f'file = "{self.file}"', level=level)
+        self.world = World(base / "world", extra=f'file = "{self.file}"\n{more}', level=level)
         self.sent = set()
 
     @contextlib.contextmanager
@@ -69,10 +70,7 @@ class Logged:
 
     def lines(self):
         """What stands in the file."""
-        if not self.file.exists():
-            return []
-        text = self.file.read_text()
-        return [json.loads(line) for line in text.splitlines()[: text.count("\n")]]
+        return checked_lines(self.file.read_text()) if self.file.exists() else []
 
     def losses(self, sink):
         return [each for each in self.lines() if (each["event"], each.get("sink")) == LOST[sink]]
@@ -125,7 +123,7 @@ def test_a_stream_that_takes_nothing_stops_nothing(kind, tmp_path, row):
 
 def test_a_log_folder_that_is_removed_is_written_again_when_it_is_back(tmp_path, row):
     """Lines don't go on into a file that nobody can find any more; the loss is counted, once."""
-    logged = Logged(tmp_path)
+    logged = Logged(tmp_path, more='heartbeat = "1s"')  # lines come without files, too
     with open(os.devnull, "wb") as nowhere, logged.running(nowhere):
         logged.send(1)
         os.rename(logged.folder, tmp_path / "gone")  # else a line comes while it is removed
@@ -170,6 +168,24 @@ def test_a_failing_disk_under_the_log_stops_nothing(tmp_path, row):
         (lost,) = logged.losses("file")
         assert (True, True) == (lost["lost"] > 2, "Input/output error" in lost["error"])
     logged.judge(row("the log's disk fails", "strace: EIO of write to that file"))
+
+
+@pytest.mark.campaign
+def test_a_share_that_hangs_under_the_log_stops_nothing(tmp_path, row):
+    """The log's file does not answer: archived all the same, and the loss is said when it does."""
+    with Faulty(tmp_path / "share", tmp_path / "behind") as share:
+        logged = Logged(tmp_path, folder=share.point)
+        with open(os.devnull, "wb") as nowhere, logged.running(nowhere):
+            logged.send(1)
+            share.hang("write")
+            logged.send(2)
+            share.rules()
+            # a share that is only slow may have cost a line or two before
+            logged.wait(lambda: any(each["lost"] > 2 for each in logged.losses("file")))
+            errors = [each["error"] for each in logged.losses("file")]
+            assert [] == [each for each in errors if "does not answer" not in each]
+            logged.send(3)
+        logged.judge(row("the log's share hangs", "FUSE, until released"))
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ import another
 import pytest
 from faults import aftermath, machine
 from faults.waiting import wait_until
+from lines import checked_lines
 from makers import make_dicom
 from world import World
 
@@ -55,6 +56,7 @@ def ended(process, timeout=PATIENCE):
         process.kill()
         out, errors = process.communicate()
         raise AssertionError(errors + out) from None
+    checked_lines(out + errors)
     return process.returncode, out, errors
 
 

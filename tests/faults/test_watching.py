@@ -1,6 +1,7 @@
 """The watch: what the kernel does not tell is found by looking, and no absence is a deletion."""
 
 import os
+import shutil
 import signal
 import unicodedata
 
@@ -177,8 +178,9 @@ def test_a_limit_reached_later_is_said_and_outlived(world, flood, row):
 
 
 def removed_and_made_anew(world, flood, daemon):
-    wait_until(lambda: not os.listdir(world.drop))  # else the daemon removes beside us
-    os.rmdir(world.drop)
+    wait_until(lambda: set(os.listdir(world.drop)) <= {"RECEIPTS"})  # else it removes beside us
+    os.rename(world.drop, world.base / "gone")  # and may write a receipt meanwhile
+    shutil.rmtree(world.base / "gone", ignore_errors=True)
     daemon.wait_for("drop.unavailable", timeout=WAIT, drop="mri")
     os.mkdir(world.drop)
     daemon.wait_for("drop.available", timeout=WAIT, drop="mri")

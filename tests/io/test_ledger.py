@@ -251,3 +251,16 @@ def test_one_look(ledger):
             len(tx.execute(tables.instance.select()).all()),
         )
     assert not ledger.has(ID)
+
+
+def test_version(ledger, tmp_path):
+    """It is another after a commit of this process or of any other, and the same else."""
+    first = ledger.version()
+    ledger.recall("a")
+    assert first == ledger.version()
+    ledger.remember("a", "1")
+    second = ledger.version()
+    other = Ledger.open(str(tmp_path))
+    other.remember("a", "2")
+    other.close()
+    assert 3 == len({first, second, ledger.version()})

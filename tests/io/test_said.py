@@ -1,9 +1,11 @@
 """Conditions are said once at raise and once at clear, across restarts (spec 12)."""
 
 import json
+import threading
 
 import pytest
 from sqlalchemy import select, text
+from sqlalchemy.event import listen
 
 from watcher.core.errors import FullError
 from watcher.io import tables
@@ -79,6 +81,35 @@ def test_refresh(conditions):
     assert KEY not in daemon.open()
     daemon.refresh()
     assert KEY in daemon.open()
+
+
+def test_a_look_meanwhile(conditions, ledger):
+    """A look at the ledger that began before a raise does not forget it: it can be cleared."""
+    found, raising = conditions(), []
+
+    def meanwhile(_tx, _cursor, statement, *_):
+        if statement.startswith("SELECT condition") and not raising:
+            raising.append(threading.Thread(target=found.raise_, args=("file.stuck", KEY, 1.0)))
+            raising[0].start()
+            raising[0].join(0.5)  # it may wait for the look
+
+    Outbox(ledger).put("somebody wrote")  # else there is nothing to look at
+    listen(ledger.engine, "after_cursor_execute", meanwhile)
+    found.refresh()
+    raising[0].join()
+    assert {KEY: "file.stuck"} == found.open()
+
+
+def test_two_that_clear(conditions, said):
+    """A command and the daemon may both find that it is over: the first of them says so."""
+    daemon = conditions()
+    daemon.raise_("file.stuck", KEY, 1.0)
+    command = conditions()
+    assert (True, True) == (
+        command.clear("file.released", KEY),
+        daemon.clear("file.released", KEY),
+    )
+    assert ["file.stuck", "file.released"] == [event for event, _ in said]
 
 
 def test_fields(conditions, ledger):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watcher.report.text import printable, printable_rows
+from watcher.report.text import brief, printable, printable_rows
 
 
 @given(st.binary(max_size=64))
@@ -35,3 +35,17 @@ def test_what_is_escaped(text, expected):
 def test_nothing_is_an_empty_cell():
     """None is no word."""
     assert printable_rows([(None, 1, "x")]) == [("", "1", "x")]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("abcd", "abcd"),
+        ("abcde", "abc\N{HORIZONTAL ELLIPSIS}"),
+        (["abcde", 12345, "c"], ["abc\N{HORIZONTAL ELLIPSIS}", 12345]),
+        ({"a": ("x", "y", "z"), "b": None, "c": 1}, {"a": ["x", "y"], "b": None}),
+    ],
+)
+def test_what_is_brief(value, expected):
+    """Texts of at most so many characters, lists and tables of so many values, at any depth."""
+    assert expected == brief(value, 4, 2)

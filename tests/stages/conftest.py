@@ -4,9 +4,11 @@ import gzip
 import json
 import os
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from urllib.parse import unquote
 
 import pytest
+from lines import checked
 from lxml import etree
 from makers import make_dicom
 
@@ -26,6 +28,7 @@ from watcher.io.receiving import Receiving
 from watcher.io.registry import Registry
 from watcher.io.said import Conditions
 from watcher.io.stores import Storage
+from watcher.log import Log
 from watcher.stages import reading
 from watcher.stages.archive import archive
 from watcher.stages.filing import Filer
@@ -248,8 +251,19 @@ def bench(tmp_path):
     ledger = Ledger.open(stores.state)
     said = []
 
+    log = Log(
+        stream=None,
+        file=None,
+        rotate=1,
+        keep=0,
+        level="debug",
+        coder=None,
+        clock=lambda: datetime.now(UTC),
+    )
+
     def emit(event, /, **fields):
         said.append((event, fields))
+        checked(json.loads(log.line(event, fields)))
 
     parts = Parts(
         storage=storage,

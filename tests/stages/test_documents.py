@@ -72,7 +72,7 @@ class TestCatalogs:
         bench.archived(1)
         found = judge(bench.parts, bench.built(2))
         merge = replace(found.merge, touched=(("9", "DICOM"),))
-        with pytest.raises(DocumentError, match="no resource"):
+        with pytest.raises(DocumentError, match="no such resource"):
             catalogs_of(found.session, merge, found.shelf)
 
 

@@ -11,10 +11,11 @@ from watcher.assembly import open_storage
 from watcher.commands.accepting import ACCEPT, remembered_mounts, take
 from watcher.commands.options import PLAIN, Common
 from watcher.commands.output import print_json, print_table
-from watcher.core.errors import MissingPlaceError, StorageError, WorkerError
+from watcher.core.errors import ConfigurationError, MissingPlaceError, StorageError, WorkerError
 from watcher.core.notation import format_size
 from watcher.core.policy import Drop, Stores
 from watcher.io import files
+from watcher.io.lease import is_locked
 from watcher.io.lookup import is_linkable
 from watcher.io.mounts import (
     FSTAB,
@@ -26,6 +27,7 @@ from watcher.io.mounts import (
     mounted_at,
     read_mounts,
 )
+from watcher.io.serving import serving
 from watcher.io.stores import KINDS, Storage
 from watcher.io.workers import try_one
 from watcher.report.checked import HEAD, Line, document, exit_code, rows
@@ -91,6 +93,8 @@ def _lines(settings: Settings, storage: Storage) -> Iterator[Line]:
     yield from _watches()
     yield from _readers()
     yield from _log(settings.log.file)
+    if settings.listen and not is_locked(storage.marker("state")):  # else a daemon has it
+        yield _listen(settings.listen)
 
 
 # -- drops -----------------------------------------------------------------------------------------
@@ -257,6 +261,15 @@ def _readers() -> Iterator[Line]:
         yield Line("error", "readers", str(error), hint, 2)
     else:
         yield Line("ok", "readers", "a process that reads files can be started")
+
+
+def _listen(address: str) -> Line:
+    """Whether the metrics can be served there."""
+    try:
+        with serving(address, lambda: b""):
+            return Line("ok", "metrics.listen", address)
+    except ConfigurationError as error:
+        return Line("error", "metrics.listen", str(error), error.hint, error.exit_code)
 
 
 def _log(path: str | None) -> Iterator[Line]:

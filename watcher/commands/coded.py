@@ -26,9 +26,11 @@ def plain(parts: Parts, text: str, *more: str) -> str:
     if not codes:
         return text
     coder = Coder(load_key(os.path.join(parts.storage.stores.root, "log.key")))
-    known = {*_known(parts), *more}
+    candidates = {*known(parts), *more}
     for code in codes:
-        text = text.replace(code, _one(code, [each for each in known if coder.matches(code, each)]))
+        text = text.replace(
+            code, _one(code, [each for each in candidates if coder.matches(code, each)])
+        )
     return text
 
 
@@ -41,13 +43,14 @@ def _one(code: str, found: list[str]) -> str:
     return found[0]
 
 
-def _known(parts: Parts) -> Iterator[str]:
+def known(parts: Parts) -> Iterator[str]:
     """Everything of which a code may stand in a command that was printed."""
     for session in parts.ledger.sessions(tuple(Status)):
-        yield from (session.label, session.subject, session.shown)
+        yield from (session.label, session.subject, session.shown, session.project or "")
         yield from _found(session.findings)
     for shelf in parts.registry.shelved():
-        yield from (shelf.label, shelf.subject, f"{shelf.project}/{shelf.label}")
+        home = f"{shelf.project}/{shelf.label}"
+        yield from (shelf.label, shelf.subject, home, shelf.project)
     for raised in Lookup(parts.ledger).raised():
         yield from _words([str(raised.fields.get("hint", ""))])
 

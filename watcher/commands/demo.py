@@ -11,13 +11,13 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final
 
-from watcher.commands import samples
+from watcher.commands import samples, tour
 from watcher.commands.options import PLAIN, Common
-from watcher.commands.output import console, print_json, print_table
+from watcher.commands.output import print_json
+from watcher.commands.tour import Told
 from watcher.core.archived import ArchivedScan
 from watcher.core.errors import ConfigurationError, StorageError, WatcherError
 from watcher.core.explain import find as explain
@@ -27,15 +27,13 @@ from watcher.core.record import finding_values
 from watcher.core.session import Session, Status
 from watcher.dicom import catalog, document
 from watcher.io import files
+from watcher.io.ignore import RECEIPTS
 from watcher.io.registry import Shelf
 from watcher.report import listing
-from watcher.report.tree import Branch, draw
 from watcher.settings import Settings, load
 from watcher.stages.parts import Parts
 
 DONE, OPEN = 0, 3
-HEAD: Final = ("ID", "STATUS", "PROJECT", "SUBJECT", "LABEL", "SCANS", "FILES", "FINDINGS")
-Told = dict[str, Any]
 
 
 def demo(folder: str | None = None, /, *, common: Common = PLAIN) -> int:
@@ -64,7 +62,7 @@ def demo(folder: str | None = None, /, *, common: Common = PLAIN) -> int:
     if common.json:
         print_json(told)
     else:
-        _tell(told)
+        tour.tell(told)
     return DONE
 
 
@@ -164,6 +162,8 @@ def _told(settings: Settings, base: str, log: Listener) -> Told:
             "sessions": [_listed(parts, each) for each in parts.ledger.sessions(tuple(Status))],
             "left": _left(base, log),
             "conflict": _conflict(open_[0], settings.source),
+            "receipt": f"{base}/drop/routine/{RECEIPTS}/late.txt",
+            "page": f"{settings.stores.status}/index.html",
             "further": [
                 _typed("show", open_[0].id, config=settings.source),
                 _typed("status", config=settings.source),
@@ -199,7 +199,8 @@ def _scan(folder: str, scan: ArchivedScan) -> Told:
 def _left(base: str, log: Listener) -> list[dict[str, str]]:
     """What was not filed: what lies in the drops still, and what went to quarantine, with why."""
     (listed,) = explain(RefusalCode.DICOMDIR)
-    lying = [(path, log.waiting.get(path, "")) for path in files.walk(os.path.join(base, "drop"))]
+    found = files.walk(os.path.join(base, "drop"))
+    lying = [(path, log.waiting.get(path, "")) for path in found if RECEIPTS not in path]
     return [
         *({"path": path, "where": "drop", "why": why or listed.meaning} for path, why in lying),
         *({"path": p, "where": "quarantine", "why": why} for p, why in sorted(log.aside.items())),
@@ -235,64 +236,3 @@ def _typed(*words: str, config: str) -> str:
         program = ["watcher"] if found and os.path.samefile(found, typed) else [typed]
     path = config if here.startswith(os.pardir) else here
     return shlex.join([*program, *words, "--config", path])
-
-
-def _tell(told: Told) -> None:
-    print(f"{told['dropped']} real DICOM files, dropped and drained in {told['seconds']} s.")
-    _head(f"The archive: {told['directory']}/store/archive")
-    for line in _tree(told["archive"]):
-        print(line)
-    _head("Every session")
-    rows = [
-        [*(one[name.lower()] for name in HEAD[:-1]), ", ".join(one["findings"])]
-        for one in told["sessions"]
-    ]
-    print_table(HEAD, rows, nothing="none")
-    _head("Not filed")
-    for one in told["left"]:
-        print(f"{one['where']}: {one['path']}\n    {one['why']}")
-    _tell_conflict(told["conflict"])
-    _head("Look further")
-    print("\n".join([*told["further"], f"less {told['log']}"]))
-
-
-def _tree(archive: Sequence[Told]) -> Iterator[str]:
-    for project in dict.fromkeys(one["project"] for one in archive):
-        sessions = [_branch(one) for one in archive if one["project"] == project]
-        yield from draw(Branch(f"{project}: {len(sessions)} sessions", sessions))
-
-
-def _branch(one: Told) -> Branch:
-    scans = [
-        Branch(f"scan {scan['id']}: {scan['modality']}, {_files(scan['files'])}")
-        for scan in one["scans"]
-    ]
-    total = _files(sum(scan["files"] for scan in one["scans"]))
-    return Branch(f"{one['label']}: {one['type']} of {one['subject']}, {total}", scans)
-
-
-def _files(number: int) -> str:
-    return f"{number} file{'s'[: number != 1]}"
-
-
-def _tell_conflict(conflict: Told) -> None:
-    finding = conflict["finding"]
-    _head(f"One conflict: {conflict['project']}/{conflict['id']}/{conflict['label']}")
-    print(f"{finding['code']}: {finding['text']}")
-    print(f"Two studies go by the label {conflict['label']}:")
-    print(f"  waits     {finding['incoming']['study']}")
-    print(f"  archived  {finding['archived']['study']}")
-    rows = [
-        (name, value, finding["archived"].get(name, ""), finding["evidence"].get(name, ""))
-        for name, value in finding["incoming"].items()
-        if value and name != "study"  # a table would cut the UIDs where they differ
-    ]
-    print_table(("", "WAITS", "ARCHIVED", ""), rows, nothing="")
-    print(f"It looks like: {finding['evidence']['looks_like']}")
-    for way in conflict["settle"]:
-        _head(way["when"])
-        print(way["command"])
-
-
-def _head(text: str) -> None:
-    console().print(f"\n{text}", style="bold", markup=False, emoji=False)

@@ -58,7 +58,7 @@ def explain(what: str = "", /, *, common: Common = PLAIN) -> int:
 
 def _catalogue(common: Common) -> int:
     if common.json:
-        print_json([explained.word(each) for each in EXPLANATIONS])
+        print_json(explained.catalogue())
     else:
         print_table(explained.HEAD, explained.rows(EXPLANATIONS), nothing="nothing")
     return 0

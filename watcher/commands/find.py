@@ -11,12 +11,13 @@ from watcher.commands.output import print_json, print_table
 from watcher.core.errors import ConfigurationError, DocumentError
 from watcher.core.session import Session, Status
 from watcher.dicom import catalog
-from watcher.io.lookup import Filed, Lookup, catalogs, names_below
+from watcher.io.lookup import Filed, Lookup, catalogs, lying, names_below
 from watcher.io.registry import SetAside, Shelf
 from watcher.io.stores import KINDS
 from watcher.report.matching import Matcher, is_coded, texts_of
 from watcher.report.text import printable, printable_rows
 from watcher.settings import Settings
+from watcher.stages import decided
 from watcher.stages.parts import Parts
 
 
@@ -73,7 +74,10 @@ def _hits(settings: Settings, parts: Parts, wanted: Matcher) -> Iterator[Hit]:
     for drop, path in lookup.sources():
         if part := wanted.path(os.fsdecode(path), roots.get(drop, "")):
             yield Hit("source", f"{drop}/{printable(part)}")
+    yield from _folders(parts, staged.values(), wanted)
+    yield from _lying(roots, wanted)
     yield from _history(parts, wanted)
+    yield from _decisions(parts, wanted)
     yield from _places(settings, lookup, wanted)
 
 
@@ -187,11 +191,36 @@ def _entry(parts: Parts, entry: SetAside, roots: dict[str, str], wanted: Matcher
             yield Hit(kind, f"{entry.place}/{printable(path)}")
 
 
+def _folders(parts: Parts, staged: Iterable[Session], wanted: Matcher) -> Iterator[Hit]:
+    """What stands for a project or a drop: coded where it is a folder that nobody configured."""
+    if is_coded(wanted.text):
+        shelved, aside = parts.registry.shelved(), parts.registry.aside(only_open=False)
+        projects = {*(each.project or "" for each in staged), *(each.project for each in shelved)}
+        yield from (Hit("project", name) for name in sorted(projects) if wanted.same(name))
+        yield from (Hit("drop", each.drop) for each in aside if wanted.same(each.drop))
+
+
+def _lying(roots: dict[str, str], wanted: Matcher) -> Iterator[Hit]:
+    """What lies in the drops, filed or not: only for a coded value, as they may be large."""
+    for drop, root in roots.items() if is_coded(wanted.text) else ():
+        for path in lying(root):
+            if part := wanted.path(path, root):
+                yield Hit("in the drop", f"{drop}/{printable(part)}")
+
+
 def _history(parts: Parts, wanted: Matcher) -> Iterator[Hit]:
     """Names in the history: PROJECT/LABEL/TIME/..."""
     for path in names_below(parts.storage.stores.history):
         if part := wanted.path(path):
             yield Hit("history", printable(part))
+
+
+def _decisions(parts: Parts, wanted: Matcher) -> Iterator[Hit]:
+    """What persons gave as reasons."""
+    for told in decided.kept(parts):
+        if wanted.within(str(told.get("reason", ""))):
+            where = f"{told.get('command')}: {printable(told['reason'])}"
+            yield Hit("decision", where, str(told.get("session", "")))
 
 
 def _places(settings: Settings, lookup: Lookup, wanted: Matcher) -> Iterator[Hit]:

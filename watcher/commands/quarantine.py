@@ -9,7 +9,7 @@ from watcher.commands.history import Reason, print_entry
 from watcher.commands.options import PLAIN, Common
 from watcher.commands.output import print_json, print_table
 from watcher.commands.several import on_each
-from watcher.commands.status import ENTRY, entry_values
+from watcher.commands.status import ENTRY
 from watcher.core.errors import ConfigurationError
 from watcher.io.lease import login
 from watcher.io.lookup import sizes_below
@@ -18,6 +18,7 @@ from watcher.report import standing
 from watcher.report.text import printable_rows
 from watcher.stages import requeue as acts
 from watcher.stages.parts import Parts
+from watcher.survey import entry_values
 
 quarantine = App(
     name="quarantine",

@@ -19,4 +19,9 @@ def run(
     """
     from watcher import daemon  # noqa: PLC0415  `--help` shall not pay for it
 
-    return daemon.run(common.settings(), once=once, notify_address=os.environ.get("NOTIFY_SOCKET"))
+    return daemon.run(
+        common.settings(),
+        once=once,
+        notify_address=os.environ.get("NOTIFY_SOCKET"),
+        journal=os.environ.get("JOURNAL_STREAM", ""),
+    )

@@ -7,7 +7,6 @@ from watcher.commands import coded, select
 from watcher.commands.options import PLAIN, Common
 from watcher.commands.output import print_json, print_table
 from watcher.commands.sessions import archived_record
-from watcher.commands.status import entry_values
 from watcher.core.errors import DocumentError, StorageError
 from watcher.core.record import finding_values
 from watcher.core.scans import arrange
@@ -19,6 +18,7 @@ from watcher.report import listing, review, standing
 from watcher.report.text import printable, printable_rows
 from watcher.report.times import iso
 from watcher.stages.parts import Parts
+from watcher.survey import entry_values
 
 CHRONICLE = "logs/events.jsonl"
 

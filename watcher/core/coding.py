@@ -2,7 +2,7 @@
 
 Two nets. A field whose name says that it identifies is coded wherever it stands, and so is its
 value in every other text of the same line. What looks like a path, a person's name (PS3.5 6.2,
-`DOE^JANE`) or a session's label is coded although no field told of it.
+`DOE^JANE`) or a session's label is coded although no field told of it (core/shapes.py).
 XNAT's wording, our own words (core/wording.py), ids and UIDs stay. When in doubt a word is coded:
 a log may puzzle, it may not tell.
 """
@@ -10,10 +10,12 @@ a log may puzzle, it may not tell.
 import hashlib
 import hmac
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Final, TypeAlias
 
-from watcher.core.wording import NAMES, WORDS
+from watcher.core import shapes
+from watcher.core.session import UNASSIGNED
+from watcher.core.wording import WORDS
 
 CODED: Final = re.compile(r"~[0-9a-f]{8}(?!\w)", re.IGNORECASE)
 """A coded value within a text."""
@@ -32,80 +34,16 @@ _IDENTIFYING_ENDS: Final = (
     *("label", "subject", "path", "folder", "directory"),
     *("patientid", "patientname", "birthdate"),
 )
-# these hold words of the configuration or of this program
+# these hold words of the configuration or of this program, or ids; else they are coded too
 _KEPT: Final = frozenset(
     {
         *("event", "timestamp", "level", "project", "drop", "store", "code", "severity"),
         *("status", "verdict", "who", "outcome", "before", "after", "sink", "entry"),
+        *("part", "trace", "layout"),
     }
 )
 _COMPARED: Final = frozenset({"same", "differs", "missing"})  # evidence, not the value itself
-_LAYOUT: Final = frozenset(  # directories of our own, said in hints and texts
-    {"SCANS", "DICOM", "secondary", "RECEIPTS", "watcher", "prearchive", "archive", "quarantine"}
-    | {"history", "state", "status"}
-)
-_PLACEHOLDERS: Final = frozenset({"LABEL", "SUBJECT", "NAME", "PROJECT", "PROJECT/LABEL", "..."})
-_WORDING: Final = (  # XNAT's, and ours in its manner (spec 10)
-    "Merging different StudyInstanceUIDs may affect data integrity",
-    "Cannot merge sessions with different Study Instance UIDs",
-    "Invalid modification of session subject via archive process.",
-    "Invalid modification of session UID via archive process.",
-    "UID conflict detected during archiving",
-    "Session upload failed",
-)
-_NAMES: Final = "|".join(sorted(map(re.escape, NAMES), key=len, reverse=True))
-_ID: Final = r"\d{8}_\d{9}(?:_\d+)?"
-_ENTRY: Final = rf"{_ID}-(?:{_NAMES})"  # of the quarantine, set aside by archiving
-_KEY: Final = re.compile(  # what a condition is of: only a label, or a path's mark, tells something
-    rf"(?P<fixed>session/{_ID}|quarantine/(?:{_ENTRY}|(?:aside-|unit-)?[0-9a-f]{{12}})"
-    r"|(?:drop|mount|watch|unreadable|store|storage|low)/.+|readers)"
-    r"|(?P<head>archive/[\w-]+/|(?:file|readonly)/.+/)(?P<tail>[^/]+?)(?P<xml>\.xml)?"
-)
-_SPEAKS: Final = re.compile(rf"watcher |https?:|(?:[\w-]+/)?{_ID}(?:/|$)")
-_SESSION: Final = re.compile(rf"(?:[\w-]+/)?{_ID}(?:/.*)?", re.DOTALL)
-_WORD: Final = r"[^\s\"'<>`]"
-_LAST: Final = r"[^\s\"'<>`.,:;)\]]"
-# Shapes begin at the start of a word only, so that the search stays linear in hostile text.
-_START: Final = r"(?<![^\s\"'<>`:,;=(\[])"
-_PART: Final = r"[^\s\"'<>`:,;=(\[/]+"
-# wording, coded values, session ids, experiment IDs, UIDs and numbers, options and commands
-_STAYS: Final = "|".join(
-    (
-        *map(re.escape, _WORDING),
-        rf"(?<!\w){_ENTRY}(?![\w/^-]|\.\w)|(?<![\w.~/-])(?:{_NAMES})(?![\w/^-]|\.\w)",
-        rf"~[0-9a-f]{{8}}(?!\w)|(?<![\w./-])[\w-]+/{_ID}(?![\w/])|(?<!\w){_ID}(?![\w/])",
-        r"(?<!\w)W_E[0-9a-f]{12}(?!\w)",
-        r"(?<![\w.])\d+(?:\.\d+)+(?!\w)|(?<!\w)\d+/(?:\d+|s|min|h)(?![\w/])|(?<!\w)and/or",
-        r"(?<!\S)--[a-z]+(?![\w-])|(?<!\w)watcher [a-z]+(?!\w)",
-    )
-)
-_HEADS: Final = "|".join(
-    (
-        rf"(?<![\w./-])(?:[\w-]+/)?{_ID}/",
-        rf"(?<!\w)watcher [a-z]+ [\w-]+/(?!{_ID})",
-        r"(?<!\S)--(?:session|subject)[ =]",
-    )
-)
-_PATHS: Final = "|".join(
-    (
-        rf"(?<![\w/.~])(?<!http:)(?<!https:)/{_WORD}*{_LAST}",
-        rf"{_START}{_PART}(?:/{_PART})+",
-        rf"{_START}{_PART}\.(?i:dcm|ima|dicom|zip|tar|tgz|gz)(?!\w)",
-    )
-)
-# In this order: at one place the first that fits is taken. `head` stays, its tail is coded.
-_SHAPE: Final = re.compile(
-    "|".join(
-        (
-            rf"(?P<head>{_HEADS})(?P<tail>\"[^\"]*\"|{_WORD}*{_LAST})",
-            rf"(?P<stays>{_STAYS})",
-            r"(?P<mark>(?<!\w)[\"'`])(?P<quoted>[^\"'`\n]*)(?P=mark)",
-            rf"(?P<path>{_PATHS})",
-            rf"(?P<person>{_START}{_PART}\^{_WORD}*)",
-        )
-    )
-)
-_BELOW: Final = re.compile(rf"(?:/{_PART})+")
+_UIDS: Final = frozenset({"study", "series", "sop", "uid"})
 
 
 def _bare(name: str) -> str:
@@ -154,11 +92,10 @@ def _parts(name: str, text: str) -> Iterator[str]:
                 yield from (word, word.lower(), word.upper(), word.capitalize())
 
 
-def _secrets(line: Mapping[str, Json]) -> frozenset[str]:
-    told = list(_leaves(dict(line)))
-    plain = {text for name, text in told if name in _KEPT} | _LAYOUT | _COMPARED | WORDS
-    parts = {part for name, text in told if identifying(name) for part in _parts(name, text)}
-    return frozenset(part for part in parts - plain if len(part) > 1)
+def _scan(text: str) -> str:
+    """What a scan is called, where that is no number or UID as it should be; else nothing."""
+    name = text.removeprefix("scan ")
+    return "" if name in {text, *WORDS} or shapes.SCANS.fullmatch(name) else name
 
 
 def _find(text: str, word: str, start: int) -> int:
@@ -173,15 +110,20 @@ def _find(text: str, word: str, start: int) -> int:
 
 def _below(text: str, end: int) -> int:
     """Where a path ends that begins with the word ending here."""
-    rest = _BELOW.match(text, end)
+    rest = shapes.BELOW.match(text, end)
     return rest.end() if rest else end
 
 
 class Coder:
-    """Codes with one key: HMAC-SHA-256, the first eight hex digits."""
+    """Codes with one key: HMAC-SHA-256, the first eight hex digits.
 
-    def __init__(self, key: bytes) -> None:
+    `names` are the projects and drops that are configured: what else stands for one is a folder's
+    name, and is coded. None: all of them stay.
+    """
+
+    def __init__(self, key: bytes, names: Collection[str] | None = None) -> None:
         self._key = key
+        self._names = None if names is None else {*names, UNASSIGNED, ""}
 
     def code(self, text: str) -> str:
         """`~` and eight hex digits; the same for the same text and key."""
@@ -195,8 +137,30 @@ class Coder:
 
     def line(self, fields: Mapping[str, Json]) -> dict[str, Json]:
         """The fields of one line, coded."""
-        line = _Line(self, _secrets(fields))
+        line = _Line(self, self._secrets(fields))
         return {name: line.value(name, value) for name, value in fields.items()}
+
+    def is_foreign(self, name: str, text: str) -> bool:
+        """Whether somebody else's word stands where a project, drop, entry's id or UID should."""
+        if name in {"project", "drop"}:
+            return self._names is not None and text not in self._names
+        if name == "entry":
+            return bool(text) and shapes.ASIDE.fullmatch(text) is None
+        return name in _UIDS and shapes.UIDS.fullmatch(text) is None
+
+    def _secrets(self, line: Mapping[str, Json]) -> frozenset[str]:
+        told = [(name, text, self.is_foreign(name, text)) for name, text in _leaves(dict(line))]
+        plain = {text for name, text, foreign in told if name in _KEPT and not foreign}
+        hidden = [(name, text) for name, text, foreign in told if foreign or identifying(name)]
+        parts = {part for name, text in hidden for part in _parts(name, text)}
+        parts |= {_scan(text) for name, text, _ in told if name == "scope"}
+        plain |= shapes.LAYOUT | _COMPARED | WORDS
+        return frozenset(part for part in parts - plain if len(part) > 1)
+
+    def whole(self, fields: Mapping[str, Json], names: Collection[str]) -> dict[str, Json]:
+        """The same with these coded as a whole: what a person typed may be anything."""
+        typed = {name: self.code(str(fields[name])) for name in names if fields.get(name)}
+        return self.line({name: one for name, one in fields.items() if name not in typed}) | typed
 
 
 class _Line:
@@ -224,27 +188,33 @@ class _Line:
         return value if _is_plain(name, value) else self._coder.code(str(value))
 
     def _shown(self, name: str, text: str) -> str:
+        if self._coder.is_foreign(name, text):
+            return self._coder.code(text)
         if name in _KEPT:
             return text
-        if name == "key" and (key := _KEY.fullmatch(text)):
+        if name == "key" and (key := shapes.KEY.fullmatch(text)):
             return text if key["fixed"] else self._key(key)
-        if name == "session" and text and not _SESSION.fullmatch(text):
+        if name == "session" and text and not shapes.SESSION.fullmatch(text):
             return self._coder.code(text)  # a label where an id should be
         if name == "scope" and text.startswith("file "):
             return f"file {self._coder.code(text.removeprefix('file '))}"
         return self.text(text)
 
     def _key(self, key: re.Match[str]) -> str:
-        return f"{key['head']}{self._coder.code(key['tail'])}{key['xml'] or ''}"
+        head = key["head"]
+        if head.startswith("archive/") and self._coder.is_foreign("project", head[8:-1]):
+            head = f"archive/{self._coder.code(head[8:-1])}/"
+        return f"{head}{self._coder.code(key['tail'])}{key['xml'] or ''}"
 
     def text(self, text: str) -> str:
         """A free text, coded: one pass from the left."""
         done, at = "", 0
         while True:
-            shape, (start, word) = _SHAPE.search(text, at), self._secret(text, at)
+            shape, (start, word) = shapes.SHAPE.search(text, at), self._secret(text, at)
             if shape and not self._before(start, word, shape):
-                done += text[at : shape.start()] + self._shape(shape)
-                at = shape.end()
+                end = self._reach(text, shape)
+                done += text[at : shape.start()] + self._shape(text, shape, end)
+                at = end
             elif word:
                 end = start + len(word)
                 done += text[at:start] + self._coder.code(text[start : _below(text, end)])
@@ -265,20 +235,61 @@ class _Line:
             return bool(word) and start < shape.start()
         return shape["head"] is None and len(word) >= len(shape[0])
 
-    def _shape(self, shape: re.Match[str]) -> str:
+    def _reach(self, text: str, shape: re.Match[str]) -> int:
+        """Where a shape ends, with the secret that begins in it and goes on: names have blanks."""
+        ends = [shape.end()]
+        for word in self._secrets:
+            at = _find(text, word, shape.start())
+            while 0 <= at < shape.end():
+                ends.append(at + len(word))
+                at = _find(text, word, at + 1)
+        return max(ends)
+
+    def _shape(self, text: str, shape: re.Match[str], end: int) -> str:
+        """A shape that ends there, coded."""
+        if end > shape.end():
+            start = shape.end("head") if shape["head"] is not None else shape.start()
+            return self._ours(text[shape.start() : start]) + self._coder.code(text[start:end])
         if shape["stays"] is not None:
-            return shape["stays"]
+            return self._ours(shape["stays"])
         if shape["head"] is not None:
-            return shape["head"] + self._tail(shape["tail"])
+            return self._ours(shape["head"]) + self._tail(shape["head"], shape["tail"])
+        if shape["shell"] is not None:
+            return self._word(shape["shell"])
         if shape["mark"] is not None:
             return shape["mark"] + self._quoted(shape["quoted"]) + shape["mark"]
         return self._coder.code(shape[0])
 
-    def _tail(self, tail: str) -> str:
-        bare = tail.strip('"')
-        is_placeholder = len(bare) < 2 or bare in _PLACEHOLDERS or bare.startswith("~")
+    def _ours(self, text: str) -> str:
+        """What stays of a shape, but for a project that nobody configured."""
+
+        def project(found: re.Match[str]) -> str:
+            stays = found[0] in shapes.PLACEHOLDERS
+            is_foreign = self._coder.is_foreign("project", found[0])
+            return self._coder.code(found[0]) if is_foreign and not stays else found[0]
+
+        return shapes.PROJECT.sub(project, text)
+
+    def _tail(self, head: str, tail: str) -> str:
+        bare = _unquoted(tail)
+        if head.endswith(("scan ", "scan (", "scan=")):
+            return self._coder.code(bare) if _scan(f"scan {bare}") else tail
+        is_placeholder = len(bare) < 2 or bare in shapes.PLACEHOLDERS or bare.startswith("~")
         return tail if is_placeholder else self._coder.code(bare)
 
+    def _word(self, word: str) -> str:
+        """A word of a command, in the quotes it needs."""
+        bare = _unquoted(word)
+        coded = self._quoted(bare)
+        return word if coded == bare else f"'{coded}'"
+
     def _quoted(self, inner: str) -> str:
-        is_path = "/" in inner and not _SPEAKS.match(inner)
+        is_path = "/" in inner and not shapes.SPEAKS.match(inner)
         return self._coder.code(inner) if is_path else self.text(inner)
+
+
+def _unquoted(word: str) -> str:
+    """What a quoted word stands for."""
+    if word.startswith("'"):
+        return word[1:-1].replace("'\"'\"'", "'")
+    return word.strip('"')

@@ -2,38 +2,20 @@
 
 A condition is said once when it is raised and once when it clears; both carry the same `key`.
 Fields are given by name and a word for their kind (core/fields.py); every line may also carry
-those that are common to all.
+those that are common to all. A line need not carry all of its event's fields, and has no others.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import Final
 
 from watcher.core.errors import WatcherError
-from watcher.core.fields import FILE, FREE, LEFT, MERGED, PLACE, SESSION, SIZE
+from watcher.core.fields import ALIVE, FILE, FREE, LEFT, LEVELS, MERGED, PLACE, SESSION, SIZE, Event
 
-Level = Literal["debug", "info", "warning", "error"]
-Who = Literal["", "admin", "sender", "data"]
+__all__ = ["EVENTS", "LEVELS", "VERSION", "Event", "event"]
 
-LEVELS: Final[Mapping[str, int]] = MappingProxyType(
-    {"debug": 10, "info": 20, "warning": 30, "error": 40}
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One kind of line. `who` is expected to act; `todo` says what; `clears` is what it ends."""
-
-    name: str
-    level: Level
-    message: str  # the fixed human text of the line
-    meaning: str
-    fields: Mapping[str, str] = field(default_factory=dict)
-    who: Who = ""
-    todo: str = ""
-    clears: tuple[str, ...] = ()
-    cleared_by: tuple[str, ...] = ()
+VERSION: Final = 1
+"""Of the catalogue: higher when an event or field goes or changes its meaning, not for new ones."""
 
 
 _RAISED = (
@@ -55,8 +37,8 @@ _RAISED = (
         "daemon.heartbeat",
         "info",
         "Alive",
-        "What the program has done, what is pending, and how its drops are.",
-        {"counters": "table", "oldest_pending": "seconds", "drops": "table", "conditions": "list"},
+        "What the program has done, what is pending, and how its drops and stores are.",
+        ALIVE,
     ),
     Event(
         "daemon.stopped",
@@ -66,11 +48,20 @@ _RAISED = (
         {"reason": "text", "seconds": "seconds", "error": "text", **LEFT},
     ),
     Event(
+        "daemon.fault",
+        "error",
+        "Something unexpected",
+        "A bug: a part of the program met what it was not made for. No file is lost by it.",
+        {"error": "text", "part": "text", "trace": "list"},
+        who="admin",
+        todo="Report the line to the makers. If the program ended, its supervisor starts it again.",
+    ),
+    Event(
         "daemon.recovered",
         "warning",
         "Finished what the last run left",
         "The last run was cut off; what it had begun was finished, or taken back.",
-        {"text": "text", "count": "count", "outcome": "text"},
+        {**SESSION, "text": "text", "count": "count", "outcome": "text", "error": "text"},
         who="admin",
         todo="Nothing is lost. Find out why the last run was cut off (power, kill, memory).",
     ),
@@ -89,7 +80,7 @@ _RAISED = (
         "debug",
         "Status changed",
         "A session went from one status to another.",
-        {**SESSION, "before": "text", "after": "text"},
+        {**SESSION, "before": "text", "after": "text", "error": "text", "seconds": "seconds"},
     ),
     Event(
         "session.rebuilt",
@@ -117,7 +108,7 @@ _RAISED = (
         "info",
         "A person decided",
         "A person moved, relabelled, split, deleted, archived or mended it; kept in the history.",
-        {**SESSION, "command": "text", "user": "text", "reason": "text", "passed": "list"},
+        {**SESSION, "command": "text", "user": "text", "reason": "typed", "passed": "list"},
     ),
     Event(
         "session.conflict",
@@ -134,7 +125,7 @@ _RAISED = (
         "error",
         "Session upload failed",
         "The machine could not build or archive the session; its files are safe where they lie.",
-        {**SESSION, "error": "text", "findings": "list"},
+        {**SESSION, "error": "text"},
         who="admin",
         todo="Remove the cause in `error`, then `watcher rebuild ID`.",
         cleared_by=("session.settled",),
@@ -144,14 +135,14 @@ _RAISED = (
         "debug",
         "File filed",
         "A whole DICOM file is durable in its session; its source may be gone.",
-        {"path": "path", "target": "path", "bytes": "bytes"},
+        {"path": "path", "target": "path", "bytes": "bytes", "by": "text"},
     ),
     Event(
         "file.duplicate",
         "debug",
         "File is here already",
         "The same file is in its session already; nothing was written.",
-        {"path": "path", "target": "path"},
+        {"path": "path", "by": "text"},
     ),
     Event(
         "file.waiting",
@@ -241,8 +232,8 @@ _RAISED = (
         "drop.readonly",
         "warning",
         "Sources can't be removed",
-        "Files were filed but their sources can't be removed; each is remembered, none is lost.",
-        {"path": "path", "text": "text"},
+        "Filed sources can't be removed, each is remembered; or no receipt can be written.",
+        {"path": "path", "text": "text", "count": "count"},
         who="admin",
         todo="Give the daemon write permission on the drop, or set after = 'keep'.",
         cleared_by=("drop.writable",),
@@ -259,27 +250,40 @@ _RAISED = (
     ),
 )
 
-# what ends a condition: its message, its meaning, and fields besides those of the condition
-_OUTCOME = {"outcome": "text"}
+# what ends a condition: its message, its meaning, its fields
+_SETTLED = {**SESSION, "outcome": "text"}
+_EMPTIED = {**FILE, "entry": "id", "outcome": "text", "count": "count"}
+_ROOM = {"store": "text", "path": "path", "free": "bytes", "reserve": "bytes", "inodes": "count"}
+_SOUND = {"project": "text", "label": "label", "path": "path"}
+_PATH = {"path": "path"}
+_PATHS = {**_PATH, "count": "count"}
+_STORE = {"store": "text", "path": "path"}
 _CLEARED: Mapping[str, tuple[str, str, Mapping[str, str]]] = {
-    "session.settled": ("Session settled", "Archived, merged, deleted or split.", _OUTCOME),
-    "file.released": ("Stuck file released", "It has become whole and was filed, or is gone.", {}),
-    "quarantine.settled": ("Quarantine settled", "Requeued, purged, or filed since.", _OUTCOME),
+    "session.settled": ("Session settled", "Archived, merged, deleted or split.", _SETTLED),
+    "file.released": (
+        "Stuck file released",
+        "It has become whole and was filed, or is gone.",
+        _PATHS,
+    ),
+    "quarantine.settled": ("Quarantine settled", "Requeued, purged, or filed since.", _EMPTIED),
     "reader.available": ("Files can be read again", "Readers start again.", {}),
-    "storage.available": ("Store is back", "It is there again, and takes what is written.", {}),
-    "storage.recovered": ("Store has room again", "There is room, and work has resumed.", {}),
-    "drop.available": ("Drop is back", "It is there again and is looked at from the start.", {}),
-    "drop.restored": ("Drop is watched again", "Change events arrive again.", {}),
-    "drop.writable": ("Sources can be removed again", "Filed sources can be removed again.", {}),
-    "archive.verified": ("Archived session is sound", "It matches its catalogs again.", {}),
+    "storage.available": ("Store is back", "It is there again, and takes what is written.", _STORE),
+    "storage.recovered": ("Store has room again", "There is room, and work has resumed.", _ROOM),
+    "drop.available": ("Drop is back", "It is there again and is looked at from the start.", _PATH),
+    "drop.restored": ("Drop is watched again", "Change events arrive again.", _PATH),
+    "drop.writable": (
+        "Sources can be removed again",
+        "Filed sources can be removed again.",
+        _PATHS,
+    ),
+    "archive.verified": ("Archived session is sound", "It matches its catalogs again.", _SOUND),
 }
 
 
 def _cleared(name: str) -> Event:
-    message, meaning, extra = _CLEARED[name]
-    ended = [one for one in _RAISED if name in one.cleared_by]
-    fields = {key: kind for one in ended for key, kind in one.fields.items()} | dict(extra)
-    return Event(name, "info", message, meaning, fields, clears=tuple(one.name for one in ended))
+    message, meaning, fields = _CLEARED[name]
+    ended = tuple(one.name for one in _RAISED if name in one.cleared_by)
+    return Event(name, "info", message, meaning, fields, clears=ended)
 
 
 EVENTS: Final[Mapping[str, Event]] = MappingProxyType(

@@ -12,6 +12,7 @@ from typing import Final
 from watcher.core.case import FEW, Case, counted
 from watcher.core.case import finding as new
 from watcher.core.match import Comparison
+from watcher.core.names import FOLDERS
 from watcher.core.session import Finding, Policy, Severity
 
 UID_CONFLICT: Final = "UID conflict detected during archiving"
@@ -145,8 +146,9 @@ def _catalog_missing(case: Case) -> Iterator[Finding]:
     for scan in old.scans if old else ():
         for resource in scan.resources:
             if resource.fault:
+                label = resource.label if resource.label in FOLDERS else "another resource"
                 text = (
-                    f"The catalog of archived scan {scan.id}, {resource.label}, {resource.fault}:"
+                    f"The catalog of archived scan {scan.id}, {label}, {resource.fault}:"
                     f" it is made again from {counted(resource.entries, 'file')} first"
                 )
                 finding = new("catalog-missing", Severity.WARN, text, scope=f"scan {scan.id}")

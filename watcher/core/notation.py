@@ -91,7 +91,7 @@ def parse_name(text: str) -> str:
 def parse_address(text: str) -> str:
     """The text, if it is `host:port` or `[v6 address]:port`."""
     found = _ADDRESS.fullmatch(text)
-    if found is None or int(found[1]) > 65535:
+    if found is None or not 0 < int(found[1]) <= 65535:
         raise ValueError('must be an address and a port: "127.0.0.1:9464"')
     return text
 

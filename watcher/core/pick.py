@@ -1,6 +1,15 @@
 """Which of several named things a person means: a name, or any unambiguous part of one."""
 
+import re
 from collections.abc import Sequence
+from typing import Final
+
+_ID: Final = re.compile(r"\d{8}_\d{9}(?:_\d+)?")
+
+
+def is_id(text: str) -> bool:
+    """Whether it is a session's id, as its form tells."""
+    return _ID.fullmatch(text) is not None
 
 
 def fitting(text: str, shown: Sequence[str]) -> list[str]:

@@ -16,6 +16,9 @@ from watcher.core.case import FEW, Case, counted
 from watcher.core.case import finding as new
 from watcher.core.scans import session_type
 from watcher.core.session import Finding, Scan, Severity
+from watcher.core.sop import OTHER_SESSION, PETMR_SESSION, SESSION_ELEMENTS
+
+TYPES: Final = frozenset({*SESSION_ELEMENTS.values(), OTHER_SESSION, PETMR_SESSION})
 
 
 def merged_type(scans: Sequence[Scan], archived: Archived) -> str:
@@ -144,7 +147,8 @@ def _modality_changed(case: Case) -> Iterator[Finding]:
         relabel = case.command("relabel --session L")
         finding = new("modality-changed", Severity.FAIL, text, relabel)
     elif becomes != old.type:
-        text = f"The session becomes {becomes}, worked out over all its scans; it was {old.type}"
+        was = old.type if old.type in TYPES else "another"  # a document's word is in `archived`
+        text = f"The session becomes {becomes}, worked out over all its scans; it was {was}"
         finding = new("modality-changed", Severity.INFO, text)
     else:
         return

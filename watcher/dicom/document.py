@@ -1,5 +1,6 @@
 """A session ⇄ its session XML, XNAT's `xnat:MRSession` and its kin (xnat-facts 4)."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
@@ -216,7 +217,7 @@ def _append(root: Element, scans: Sequence[Element]) -> None:
             _check_new(root, scan)
             _insert(held, scan)
         elif known[scan_id] != scan.get("UID"):
-            raise DocumentError(f"{WHAT} has a scan {scan_id} of another series")
+            raise DocumentError(f"{WHAT} has a scan {shlex.quote(scan_id)} of another series")
 
 
 def _insert(held: Element, scan: Element) -> None:
@@ -232,7 +233,7 @@ def _find(root: Element, scan_id: str) -> Element:
     for scan in root.iterfind(f"{_SCANS}/{_SCAN}"):
         if scan.get("ID") == scan_id:
             return scan
-    raise DocumentError(f"{WHAT} has no scan {scan_id}")
+    raise DocumentError(f"{WHAT} has no scan {shlex.quote(scan_id)}")
 
 
 def _extend(element: Element, scan_id: str, scan: Scan) -> None:
@@ -254,7 +255,9 @@ def _check_new(root: Element, new: Element) -> None:
 def _count(scan: Element, label: str, files: int, size: int) -> None:
     file = next((f for f in scan.iterchildren(_FILE) if _label(f) == label), None)
     if file is None:
-        raise DocumentError(f"{WHAT} has no resource {label} in scan {scan.get('ID')}")
+        raise DocumentError(
+            f"{WHAT} has no such resource in scan {shlex.quote(scan.get('ID', ''))}"
+        )
     frames = scan.find(f"{XNAT}frames")
     if frames is not None and label == "DICOM" and frames.text == file.get("file_count"):
         frames.text = str(files)  # one frame a file: the frames go with the files

@@ -111,11 +111,26 @@ def make_folder(path: str) -> None:
         _make(path)
 
 
-def make_store(path: str) -> None:
-    """The same for a directory that lies below no store: one that is to become a store."""
+def make_store(path: str, *, is_open: bool = False) -> None:
+    """The same for a directory that lies below no store: one that is to become a store.
+
+    `is_open`: one that is made is for everybody to read, whatever umask says; not its parents.
+    """
     if not os.path.isdir(path):
         make_store(os.path.dirname(path))
         _make(path)
+        if is_open:
+            _open_to_all(path)
+
+
+def _open_to_all(folder: str) -> None:
+    """Where the file system has modes; one that refuses has those its mount was given."""
+    try:
+        os.chmod(folder, stat.S_IMODE(os.stat(folder).st_mode) | 0o055)  # noqa: S103  to be read, not written
+    except PermissionError:
+        return
+    except OSError as error:
+        raise storage_error(error, "setting a folder's mode") from error
 
 
 def _make(path: str) -> None:
@@ -206,12 +221,17 @@ def _copy_beside(source: str, target: str) -> None:
         remove(temp)  # half a copy would only fill a full disk further
 
 
-def swap(path: str, data: bytes) -> None:
-    """Give `path` new contents in one step; a reader sees the old bytes or the new ones, whole."""
+def swap(path: str, data: bytes, *, mode: int | None = None) -> None:
+    """Give `path` new contents in one step; a reader sees the old bytes or the new ones, whole.
+
+    `mode` None: what umask leaves, as of any file made here.
+    """
     temp = temporary(path)
     remove(temp)  # a new inode: an fsync that failed on the old one is not repeated
     try:
         with open(temp, "xb") as file:
+            if mode is not None:
+                os.fchmod(file.fileno(), mode)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

@@ -51,6 +51,8 @@ class Ledger:
         self._opened = Opened(path, {})
         self._home = Home(os.path.dirname(path))
         self._failed: LedgerError | None = None
+        self._asking = threading.Lock()
+        self._asked: Connection | None = None
 
     @classmethod
     def open(cls, state: str) -> "Ledger":
@@ -70,6 +72,10 @@ class Ledger:
 
     def close(self) -> None:
         """Give the connections back; the WAL is folded in by SQLite."""
+        with self._asking:
+            if self._asked:
+                self._asked.close()
+                self._asked = None
         self.engine.dispose()
 
     @contextmanager
@@ -88,6 +94,18 @@ class Ledger:
         self.require()
         with self._noticed(), self.engine.connect() as tx:
             yield tx
+
+    def version(self) -> int:
+        """A number that is another one once anybody has committed (SQLite's data_version).
+
+        It costs no look at any row: who asked before knows whether there is something to read.
+        """
+        self.require()
+        with self._asking, self._noticed():
+            self._asked = self._asked or self.engine.connect()  # always this one: each has its own
+            with self._asked.begin():
+                found: int = self._asked.exec_driver_sql("PRAGMA data_version").scalar_one()
+                return found
 
     def require(self) -> None:
         """StorageError while the state store is not there: nothing is opened or made beneath it."""

@@ -9,6 +9,7 @@ from typing import Any, Final
 from sqlalchemy import select
 
 from watcher.core.find import Bound
+from watcher.core.flood import WITHIN, is_crowd
 from watcher.core.session import SessionKey
 from watcher.io import files, tables
 from watcher.io.ledger import Ledger
@@ -49,13 +50,14 @@ class Lookup:
         self._ledger = ledger
 
     def raised(self) -> list[Raised]:
-        """The open conditions, the oldest first."""
+        """The open conditions, the oldest first; those in a crowd too, and no crowd."""
         row = tables.condition.c
         query = select(tables.condition).order_by(row.raised, row.key)
         with self._ledger.read() as tx:
             return [
-                Raised(each.key, each.event, each.raised, json.loads(each.fields))
+                Raised(each.key, each.event, each.raised, told(each.fields))
                 for each in tx.execute(query)
+                if not is_crowd(each.key)
             ]
 
     def filed(self) -> Iterator[Filed]:
@@ -99,9 +101,22 @@ class Lookup:
             return {each.key.removeprefix(of): each.value for each in tx.execute(query)}
 
 
+def told(kept: str) -> dict[str, Any]:
+    """The fields of a kept condition, as its line had them."""
+    fields: dict[str, Any] = json.loads(kept)
+    fields.pop(WITHIN, None)
+    return fields
+
+
 def names_below(folder: str) -> Iterator[str]:
     """Every file below a store's folder, relative to it and sorted; none where it is not there."""
     return files.walk(folder)
+
+
+def lying(drop: str) -> Iterator[str]:
+    """Everything in a drop, also what is no file, relative to it; nothing of what can't be read."""
+    for base, folders, names in os.walk(drop):
+        yield from (os.path.relpath(os.path.join(base, each), drop) for each in (*folders, *names))
 
 
 def catalogs(folder: str) -> Iterator[tuple[str, bytes]]:

@@ -17,7 +17,7 @@ from watcher.core import names
 from watcher.core.file import Candidate, Fingerprint
 from watcher.core.find import Bound
 from watcher.core.session import Instance, Place, Session, SessionKey, Status
-from watcher.io import tables
+from watcher.io import arrivals, tables
 from watcher.io.desk import Hand, Incoming, Reserved
 from watcher.io.ledger import Ledger
 from watcher.io.reserve import Desks, unique
@@ -47,23 +47,25 @@ class Receiving:
         return reserved, desks.opened, desks.reopened
 
     def record(
-        self, filed: Iterable[Reserved | Hand], sources: Mapping[Candidate, Fingerprint]
+        self,
+        filed: Iterable[Reserved | Hand],
+        sources: Mapping[Candidate, Fingerprint],
+        again: Iterable[arrivals.Came] = (),
     ) -> None:
-        """The batch is durable in the prearchive; its sources are to be removed (or kept)."""
+        """The batch is durable in the prearchive; its sources are to be removed (or kept).
+
+        `again`: duplicates, which are counted only.
+        """
         rows = [_taken(candidate, found) for candidate, found in sources.items()]
-        places = [named(each.session.id, each.instance.place) for each in filed if each.instance]
         with self.ledger.write() as tx:
-            if places:
-                tx.execute(update(tables.instance).where(*NAMED).values(in_hand=False), places)
+            _record(tx, filed, again)
             if rows:
                 tx.execute(insert(tables.taken).prefix_with("OR REPLACE"), rows)
 
     def settle(self, drop: str, filed: Iterable[Reserved | Hand], gone: Sequence[bytes]) -> None:
         """What was linked is nobody else's any more, and these sources of the drop are gone."""
-        places = [named(each.session.id, each.instance.place) for each in filed if each.instance]
         with self.ledger.write() as tx:
-            if places:
-                tx.execute(update(tables.instance).where(*NAMED).values(in_hand=False), places)
+            _record(tx, filed)
             if gone:
                 tx.execute(_FORGET, [{"of": drop, "gone": path} for path in gone])
 
@@ -190,7 +192,19 @@ class Receiving:
         gone = [named(old, place) for place in places]
         query = update(tables.instance).prefix_with("OR REPLACE").where(*NAMED).values(session=new)
         with self.ledger.write() as tx:
+            arrivals.hand_over(tx, old, new, places)
             tx.execute(query, gone)
+
+
+def _record(
+    tx: Connection, filed: Iterable[Reserved | Hand], again: Iterable[arrivals.Came] = ()
+) -> None:
+    """These files are durable, and not in hand any more; they are counted for receipts."""
+    done = [(each.session.id, each.instance) for each in filed if each.instance]
+    if done:
+        places = [named(owner, instance.place) for owner, instance in done]
+        tx.execute(update(tables.instance).where(*NAMED).values(in_hand=False), places)
+    arrivals.note(tx, [*(arrivals.came_of(*each) for each in done), *again])
 
 
 _FORGET: Final = delete(tables.taken).where(

@@ -3,10 +3,14 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
-from sqlalchemy import Row, delete, insert, or_, select, update
+from sqlalchemy import Row, delete, func, insert, or_, select, update
 
+from watcher.core.file import RefusalCode
+from watcher.core.receipt_names import key_of
 from watcher.io import tables
+from watcher.io.arrivals import day_of, unsettle
 from watcher.io.ledger import Ledger
 
 
@@ -46,6 +50,16 @@ class SetAside:
     open: bool = True
 
 
+UNIT: Final = "unit-"
+"""How the ids of entries begin that hold a unit."""
+
+
+def receipt_of(entry: SetAside) -> bytes:
+    """What was dropped, of which an entry holds files (core.receipt_names)."""
+    whole = entry.code == RefusalCode.ARCHIVE_FILE or entry.id.startswith(UNIT)
+    return key_of(entry.path, day_of(entry.set_aside), whole=whole)
+
+
 class Registry:
     """What is archived and what is set aside."""
 
@@ -72,6 +86,12 @@ class Registry:
             query = select(tables.archived).order_by(row.project, row.label)
             return [_shelf(each) for each in tx.execute(query)]
 
+    def count(self) -> int:
+        """How many sessions are archived."""
+        with self._ledger.read() as tx:
+            found: int = tx.execute(select(func.count()).select_from(tables.archived)).scalar_one()
+            return found
+
     def shelf(self, project: str, label: str) -> Shelf | None:
         """The archived session of this project and label, or None."""
         row = tables.archived.c
@@ -94,15 +114,23 @@ class Registry:
         values = {name: getattr(entry, name) for name in entry.__slots__}
         with self._ledger.write() as tx:
             tx.execute(insert(tables.quarantine).prefix_with("OR REPLACE"), [values])
+            unsettle(tx, entry.drop, receipt_of(entry), entry.set_aside)
 
     def aside(self, *, only_open: bool = True) -> list[SetAside]:
         """The quarantine, newest last."""
         row = tables.quarantine.c
-        query = select(tables.quarantine).order_by(row.id)
+        query = select(tables.quarantine).order_by(row.set_aside, row.id)
         if only_open:
             query = query.where(row.open.is_(True))
         with self._ledger.read() as tx:
             return [SetAside(**each) for each in tx.execute(query).mappings()]
+
+    def aside_of(self, drop: str) -> list[SetAside]:
+        """The open entries of what lay in a drop."""
+        row = tables.quarantine.c
+        query = select(tables.quarantine).where(row.open.is_(True), row.drop == drop)
+        with self._ledger.read() as tx:
+            return [SetAside(**each) for each in tx.execute(query.order_by(row.id)).mappings()]
 
     def entry(self, wanted: str) -> SetAside | None:
         """The entry of the quarantine with this id, or None."""

@@ -30,6 +30,7 @@ from watcher.io.tenure import Tenures
 MARKER: Final = reaching.MARKER
 MAKING: Final = ".watcher-making"  # in state, during the first start
 INCOMING: Final = ".watcher-incoming"  # in the prearchive: copies being read; hidden from XNAT
+OPEN: Final = frozenset({"status"})  # what lies there is for others to read (spec 12)
 KINDS: Final = ("state", "prearchive", "archive", "quarantine", "history", "status")
 
 
@@ -118,7 +119,7 @@ class Storage:
         made: list[str] = []
         for kind in KINDS:
             self._check_mount(kind)
-            files.make_store(self.path(kind))
+            files.make_store(self.path(kind), is_open=kind in OPEN)
             new = not self._marked(kind)
             if self._claim(self.marker(kind)) != self.id:
                 for each in (*made, making):
@@ -162,7 +163,7 @@ class Storage:
         """Make a store, or take the one that is there for ours. MissingPlaceError: no mount."""
         self._check_mount(kind)
         self.mounted.pop(kind, None)
-        files.make_store(self.path(kind))
+        files.make_store(self.path(kind), is_open=kind in OPEN)
         if not self.is_there(kind):
             files.swap(self.marker(kind), f"{self.id}\n".encode())
 

@@ -172,6 +172,29 @@ listed = Table(
     sqlite_with_rowid=False,
 )
 
+# What was dropped and has a receipt (core.receipt_names), and what of it went to a session.
+receipt = Table(
+    "receipt",
+    metadata,
+    Column("drop", String, primary_key=True),
+    Column("name", LargeBinary, primary_key=True),
+    Column("file", String),  # what the receipt is called, once it was written
+    Column("settled", Boolean, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("changed", Float, nullable=False),
+)
+arrival = Table(
+    "arrival",
+    metadata,
+    Column("drop", String, primary_key=True),
+    Column("name", LargeBinary, primary_key=True),
+    Column("session", String, primary_key=True),
+    *(Column(name, Integer, nullable=False) for name in ("filed", "duplicates", "bytes")),
+    *(Column(name, Float, nullable=False) for name in ("first", "last")),
+    Column("ended", Text),  # JSON: how it ended, and when
+    sqlite_with_rowid=False,
+)
+
 condition = Table(
     "condition",
     metadata,

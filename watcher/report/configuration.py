@@ -41,7 +41,7 @@ name = {name}
 # ignore = []                    # names that are never input, besides the built-in ones
 # inactivity = "5m"              # else the project's, else that of [session]; transactional: a
 #                                # folder is complete when nothing in it changed for so long
-# receipts = true
+# receipts = true                # RECEIPTS/ in the drop; with after = "keep" only if it says so
 # contact = ""                   # whom a sender asks, printed in receipts
 """
 

@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from watcher.core import names
-from watcher.core.explain import Explanation
+from watcher.core import lines, names
+from watcher.core.events import EVENTS, VERSION, Event
+from watcher.core.explain import EXPLANATIONS, Explanation
 from watcher.core.file import QUARANTINED, Header, RefusalCode
 from watcher.core.gathering import SIGN, spoken_of, unit_of
 from watcher.core.policy import Drop
@@ -26,6 +27,22 @@ def word(one: Explanation) -> dict[str, Any]:
         "todo": one.todo,
         "also": list(one.also),
         "raised": one.raised,
+        **(_of_event(EVENTS[one.word]) if one.kind == "event" else {}),
+    }
+
+
+def catalogue() -> dict[str, Any]:
+    """Every word, the version of what the log says, and the JSON Schema of its lines."""
+    return {"version": VERSION, "words": list(map(word, EXPLANATIONS)), "lines": lines.schema()}
+
+
+def _of_event(one: Event) -> dict[str, Any]:
+    return {
+        "level": one.level,
+        "message": one.message,
+        "fields": dict(one.fields),
+        "clears": list(one.clears),
+        "cleared_by": list(one.cleared_by),
     }
 
 
@@ -45,6 +62,18 @@ def word_lines(one: Explanation) -> Iterator[str]:
     yield f"  {_meaning(one)}"
     if one.todo:
         yield f"  {one.who or 'you'}: {one.todo}"
+    if one.kind == "event":
+        yield from _event_lines(EVENTS[one.word])
+
+
+def _event_lines(one: Event) -> Iterator[str]:
+    yield f"  level {one.level}"
+    if one.fields:
+        yield f"  fields {', '.join(one.fields)}"
+    if one.cleared_by:
+        yield f"  ends with {', '.join(one.cleared_by)}"
+    if one.clears:
+        yield f"  ends {', '.join(one.clears)}"
 
 
 def outcome(code: RefusalCode) -> str:

@@ -9,6 +9,7 @@ from watcher.core.notation import format_size
 from watcher.core.scans import studies
 from watcher.core.session import Decision, Scan, Session, Status
 from watcher.dicom.markup import XNAT, parse
+from watcher.report.sides import names
 from watcher.report.text import worded
 from watcher.report.times import iso
 
@@ -217,15 +218,6 @@ def incomplete(document: Mapping[str, Any]) -> list[str]:
     ]
 
 
-# what the two sides of a finding are, where they are not what comes and what is archived
-_SIDES: Final[Mapping[str, tuple[str, str]]] = {
-    "mixed-studies": ("main study", "other study"),
-    "duplicate-in-session": ("newcomer", "first"),
-    "scan-number-taken": ("incoming", "new name"),
-    "scan-uid-elsewhere": ("incoming", "joins"),
-}
-
-
 def findings(document: Mapping[str, Any]) -> Iterator[str]:
     """Each finding with both sides, the evidence, and the commands that settle it."""
     for each in document["findings"]:
@@ -240,7 +232,7 @@ def findings(document: Mapping[str, Any]) -> Iterator[str]:
 
 def _sides(finding: Mapping[str, Any]) -> Iterator[str]:
     """A line for each thing compared: the two sides, and what that is evidence of."""
-    one, other = _SIDES.get(finding["code"], ("incoming", "archived"))
+    one, other = names(finding["code"])
     sides = [finding[side] for side in ("incoming", "archived", "evidence")]
     width = max((len(worded(value)) for side in sides[:2] for value in side.values()), default=0)
     for name in dict.fromkeys(name for side in sides for name in side):

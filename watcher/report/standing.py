@@ -5,7 +5,9 @@ from typing import Any, Final
 
 from watcher.core.events import EVENTS
 from watcher.core.notation import format_duration, format_size
+from watcher.core.session import UNASSIGNED, Severity
 
+BLOCKING: Final = frozenset({Severity.CONFLICT.value, Severity.FAIL.value})
 STALLED: Final = 3  # heartbeats that may be missed (spec 4, `status --health`)
 
 
@@ -53,6 +55,29 @@ def lines(document: Mapping[str, Any]) -> list[str]:
     return [", ".join(said), f"sessions: {', '.join(counts) or 'none'}{ahead}"]
 
 
+def waiting(document: Mapping[str, Any]) -> list[Sequence[object]]:
+    """A row for each session that waits for a person: why it does, and what to type first."""
+    return [
+        (
+            *(each["id"], each["status"], f"{each['project'] or UNASSIGNED}/{each['label']}"),
+            *(reason(each), each["resolve"][0]),
+        )
+        for each in document["open_sessions"]
+        if each["resolve"]
+    ]
+
+
+def reason(session: Mapping[str, Any]) -> str:
+    """Why a session waits for a person: its error, or the findings that block it."""
+    blocking = [
+        f"{each['code']}: {each['text']}"
+        for each in session["findings"]
+        if each["severity"] in BLOCKING
+    ]
+    more = f" (and {len(blocking) - 1} more)" if len(blocking) > 1 else ""
+    return session["error"] or (f"{blocking[0]}{more}" if blocking else "not archived by itself")
+
+
 def drops(document: Mapping[str, Any]) -> list[Sequence[object]]:
     """A row for each drop."""
     return [
@@ -61,10 +86,20 @@ def drops(document: Mapping[str, Any]) -> list[Sequence[object]]:
             each["path"],
             "there" if each["available"] else "MISSING",
             f"{each['import']}, to the {each['dest']}",
-            units(each["units"] or 0, landing=each["landing"]),
+            pending(each),
+            "" if each["filed"] is None else each["filed"],
         )
         for each in document["drops"]
     ]
+
+
+def pending(drop: Mapping[str, Any]) -> str:
+    """What of a drop waits: files, units, and since when the first of the files does."""
+    files, since = drop["waiting"] or 0, drop["oldest_pending"] or 0
+    age = f", the first for {format_duration(since)}" if since >= 1 else ""
+    counted = f"{files:,} file{'s' if files > 1 else ''}{age}" if files else ""
+    told = units(drop["units"] or 0, landing=drop["landing"])
+    return "; ".join(filter(None, [counted, f"units: {told}" if told else ""]))
 
 
 def units(count: int, *, landing: bool) -> str:

@@ -1,6 +1,7 @@
 """Hostile text made fit for a terminal (spec 13)."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 
 
 def worded(value: object) -> str:
@@ -12,6 +13,18 @@ def worded(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "" if value is None else str(value)
+
+
+def brief(value: object, most: int, few: int) -> object:
+    """The same with texts of at most so many characters, and so few values in lists and tables."""
+    if isinstance(value, str):
+        return value if len(value) <= most else f"{value[: most - 1]}\N{HORIZONTAL ELLIPSIS}"
+    if isinstance(value, Mapping):
+        some = islice(value.items(), few)
+        return {name: brief(each, most, few) for name, each in some}
+    if isinstance(value, list | tuple):
+        return [brief(each, most, few) for each in value[:few]]
+    return value
 
 
 def printable(value: object) -> str:

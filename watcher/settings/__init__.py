@@ -162,24 +162,15 @@ def _rest_faults(file: tables.File) -> Iterator[str]:
 
 
 def _not_yet(file: tables.File) -> Iterator[str]:
-    for number, drop in enumerate(file.drop):
-        if drop.receipts and "receipts" in drop.model_fields_set:
-            yield f"drop[{number}].receipts"
-        if drop.contact:
-            yield f"drop[{number}].contact"
-    if file.metrics.listen is not None:
-        yield "metrics.listen"
-    yield from (
-        f"retention.{n}"
-        for n in tables.Retention.model_fields
-        if n in file.retention.model_fields_set
-    )
+    waits = {"history", "quarantine"} & file.retention.model_fields_set
+    yield from (f"retention.{name}" for name in sorted(waits))
 
 
 def _drop(drop: tables.Drop, projects: policy.Projects) -> policy.Drop:
     project = projects.find(drop.project) if drop.project is not None else None
+    touched = drop.after == "remove" or "receipts" in drop.model_fields_set
     fields = dict(drop) | {"name": _name(drop), "project": project.id if project else None}
-    return policy.Drop(**fields)
+    return policy.Drop(**fields | {"receipts": drop.receipts and touched})
 
 
 def parse(text: str, source: str) -> Settings:

@@ -1,14 +1,15 @@
 """What persons decided: kept for good in `history/decisions.jsonl`, said, and binding."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from watcher.core.find import Bound
 from watcher.core.scans import studies
 from watcher.core.session import Decision, Policy, Session, SessionKey
 from watcher.io import files, journal
-from watcher.stages.parts import Parts, iso
+from watcher.report.times import iso
+from watcher.stages.parts import Parts
 
 ARRIVING = "files of it are being filed at this moment"
 
@@ -48,7 +49,8 @@ def note(parts: Parts, session: Session, decision: Decision) -> None:
     values = {"timestamp": iso(decision.when), "session": session.id, **_words(decision)}
     line = json.dumps(values)
     path = parts.storage.decisions
-    if line.encode() in (files.read_if_there(path) or b"").splitlines():
+    known = (files.read_if_there(path) or b"").replace(b'+00:00", ', b'Z", ')  # until 0.4.0
+    if line.encode() in known.splitlines():
         return
     bind(parts, values)
     journal.append_line(path, line)
@@ -60,13 +62,22 @@ def note(parts: Parts, session: Session, decision: Decision) -> None:
     )
 
 
-def bind(parts: Parts, kept: Mapping[str, Any]) -> None:
+def kept(parts: Parts) -> Iterator[dict[str, Any]]:
+    """The decisions kept for good, the oldest first."""
+    for line in (files.read_if_there(parts.storage.decisions) or b"").splitlines():
+        try:
+            yield json.loads(line)
+        except ValueError:
+            continue  # a torn last line of a crash; its decision is in the session's record
+
+
+def bind(parts: Parts, values: Mapping[str, Any]) -> None:
     """Send later files of the studies of a decision, as it was kept, where it says (spec 6)."""
-    if not (kept.get("from") and kept.get("to")):
+    if not (values.get("from") and values.get("to")):
         return
-    (project, label), (to_project, to_label) = kept["from"], kept["to"]
-    to = Bound(to_project, to_label, kept["subject"])
-    for study in dict.fromkeys((kept["study"], *kept.get("studies", ()))):
+    (project, label), (to_project, to_label) = values["from"], values["to"]
+    to = Bound(to_project, to_label, values["subject"])
+    for study in dict.fromkeys((values["study"], *values.get("studies", ()))):
         parts.receiving.bind(SessionKey(project, study, label), to)
 
 

@@ -13,9 +13,10 @@ from watcher.core import life, names
 from watcher.core.errors import DocumentError, RefusedError
 from watcher.core.session import Decision, Instance, Place, Session
 from watcher.io import files
+from watcher.report.times import iso
 from watcher.stages import ahead, history
 from watcher.stages.decided import ARRIVING, decision_on, note, note_all
-from watcher.stages.parts import Parts, iso
+from watcher.stages.parts import Parts
 from watcher.stages.rebuild import finish, retire
 
 PLAN = "delete.json"

@@ -30,6 +30,8 @@ class Disk:
     low: set[str] = field(default_factory=set)
     missing: set[str] = field(default_factory=set)
     readonly: set[str] = field(default_factory=set)
+    free: dict[str, int] = field(default_factory=dict)
+    """Bytes free for each store, as of the last look; those that are missing are left out."""
 
     def __post_init__(self) -> None:
         """What the last run said holds on: it was low, or refused, until this one finds out."""
@@ -73,6 +75,7 @@ class Disk:
     def _look(self, kind: str) -> None:
         space = self._space(kind) if self.parts.storage.is_there(kind) else None
         _in_or_out(self.missing, kind, is_in=space is None)
+        self.free.pop(kind, None)
         _in_or_out(self.readonly, kind, is_in=space is not None and space.readonly)
         key = f"storage/{kind}"
         fields: dict[str, object] = {"store": kind, "path": self.parts.storage.path(kind)}
@@ -90,6 +93,7 @@ class Disk:
             )
         else:
             self.parts.conditions.end("storage.available", key, **fields)
+            self.free[kind] = space.bytes_free
             self._measure(kind, space)
 
     def _space(self, kind: str) -> Space | None:

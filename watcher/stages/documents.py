@@ -1,5 +1,6 @@
 """What archiving a session writes: the next text of every catalog it touches, and of the XML."""
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -129,7 +130,7 @@ def _find(archived: Archived | None, key: tuple[str, str]) -> tuple[ArchivedScan
         for resource in scan.resources:
             if (scan.id, resource.label) == key:
                 return scan, resource
-    raise DocumentError(f"archived scan {key[0]} has no resource {key[1]}")
+    raise DocumentError(f"archived scan {shlex.quote(key[0])} has no such resource")
 
 
 def _held(shelf: Shelf, key: tuple[str, str], merge: Merge) -> tuple[int, int]:

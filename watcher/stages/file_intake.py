@@ -133,8 +133,9 @@ class Files:
         except AlreadyRunningError:
             raise  # another host has the store: this run is over
         except Exception as error:  # whatever it is, it is these files': the others go on
+            self.parts.fault(error, "intake")
             for path in left:
-                self._trouble.met(path, error, level="error")
+                self._trouble.met(path, error)
         self.filed()
 
     async def _remove(self, outcomes: Sequence[Outcome]) -> None:

@@ -19,6 +19,7 @@ from watcher.core.file import Candidate, Fingerprint
 from watcher.core.find import Fate
 from watcher.core.policy import Drop
 from watcher.io import files
+from watcher.io.arrivals import again
 from watcher.io.desk import Incoming, Reserved
 from watcher.stages.hands import release, settle_hands
 from watcher.stages.outcomes import Outcome, Result
@@ -219,7 +220,7 @@ class _Batch:
         filed = [each for each in done if each.fate is Fate.FILE]
         copied = [each for each in filed if each.incoming.examined.temp]
         linked = [each for each in filed if not each.incoming.examined.temp]
-        self.parts.receiving.record(copied, taken)
+        self.parts.receiving.record(copied, taken, again(done, self.parts.clock.now()))
         if self.drop.after == "keep":
             return taken
         far = {each.incoming.candidate for each in done if each.incoming.examined.temp}

@@ -15,6 +15,7 @@ from anyio.abc import TaskStatus
 from watcher.core.errors import MissingPlaceError, StorageError
 from watcher.core.policy import Drop, Identify
 from watcher.core.settle import Waiting
+from watcher.io.ignore import RECEIPTS
 from watcher.io.workers import Workers
 from watcher.stages import pending
 from watcher.stages.bell import Bell
@@ -29,6 +30,8 @@ from watcher.stages.outcomes import Tally
 from watcher.stages.parts import Parts
 from watcher.stages.patience import Patience, Speed
 from watcher.stages.unit_intake import IDLE, Units
+
+OURS = f"{RECEIPTS}/".encode()
 
 
 @dataclass
@@ -80,11 +83,15 @@ class Intake:
             packed=self.units.pack,
         )
         self._idle = False  # nothing can be taken for now
+        self._stuck: list[Waiting] = []  # not said yet
+        self._released: list[bytes] = []
 
     # -- the loop -----------------------------------------------------------------------------
 
     def hint(self, path: bytes | None) -> None:
-        """Something may have happened here; None: anywhere."""
+        """Something may have happened here; None: anywhere. What is in our RECEIPTS we wrote."""
+        if path is not None and path.startswith(OURS):
+            return
         self.looker.hint(path)
         self.bell.ring()
 
@@ -159,7 +166,7 @@ class Intake:
             self.holding.trouble.keep_only({each.path for each in self.settler.waiting()})
             await self._review_lists()
             self.filed()
-        self._tell_stuck()
+        await self._tell_stuck()
         if not self.low():
             await self._take()
         await self.looker.thread(self.looker.prune, self.parts.clock.monotonic())
@@ -180,13 +187,26 @@ class Intake:
 
     # -- telling ------------------------------------------------------------------------------
 
-    def _tell_stuck(self) -> None:
-        for path in self.settler.released():
-            self.looker.met.release(path)
-        for waiting in self.settler.stuck(self.parts.clock.monotonic()):
-            pending.tell_stuck(self.parts, self.drop, self.looker.met.key(waiting.path), waiting)
+    async def _tell_stuck(self) -> None:
+        """In a thread, as each is a commit, and they may be thousands; the rest if that fails."""
+        self._released += self.settler.released()
+        self._stuck += self.settler.stuck(self.parts.clock.monotonic())
+        if self._released or self._stuck:
+            said = {each.path for each in self._stuck}
+            await self.thread(self._tell_each)
+            for path in said - {each.path for each in self.waiting() if each.stuck}:
+                self.looker.met.release(path)  # it went meanwhile
             self.filed()
         self.holding.trouble.tell(self.settler)
+
+    def _tell_each(self) -> None:
+        met = self.looker.met
+        while self._released:
+            met.release(self._released[-1])
+            self._released.pop()
+        while self._stuck:
+            pending.tell_stuck(self.parts, self.drop, met.key(self._stuck[0].path), self._stuck[0])
+            del self._stuck[0]
 
     def waiting(self) -> list[Waiting]:
         """What is pending here."""

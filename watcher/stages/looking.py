@@ -66,6 +66,7 @@ class Looker:
         self.met = Met(parts, drop, self.settler, self.gathering, thread, rest=rest)
         self.room = ROOM
         self.later: set[bytes] = set()  # folders of files left for a later look
+        self.closed: list[bytes] = []  # folders that could not be read at the last full look
         self._held = 0  # files that waited for something else at the last full look
         self.watched = False  # changes are hinted at: a look may go by the names of known files
         self._by_names = WHOLLY  # full looks that did, one after the other
@@ -115,6 +116,11 @@ class Looker:
     def last_look(self) -> float | None:
         """When the last complete look began; 0 where none was complete, None before the first."""
         return 0.0 if self.looked is None and self.attempted else self.looked
+
+    @property
+    def identity(self) -> tuple[int, int] | None:
+        """Device and inode of the drop's directory as it was looked at."""
+        return self._identity
 
     async def look_fully(self, *, names: bool = False) -> None:
         """Look at the whole drop; what is not there any more is forgotten.
@@ -264,6 +270,7 @@ class Looker:
 
     def _there(self, found: Look) -> None:
         back, self.available = not self.available, True
+        self.closed = [path for path, _ in found.failed]
         tell_unreadable(self.parts, self.drop, found)
         tell_available(self.parts, self.drop)
         if back or self._identity not in {None, found.identity}:

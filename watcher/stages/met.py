@@ -1,10 +1,14 @@
 """What looks met in one drop, and what became of it: told to the Settler, said, or left alone."""
 
+import os
+from collections.abc import Collection
+
 from watcher.core.file import Fingerprint, RefusalCode
 from watcher.core.gathering import Gathering
 from watcher.core.policy import Drop
 from watcher.core.settle import Settler
 from watcher.io.descent import Seen, stat
+from watcher.io.lookup import Lookup
 from watcher.io.scan import Look
 from watcher.stages import reading
 from watcher.stages.emptied import Emptied
@@ -39,6 +43,8 @@ class Met:
         self._thread = thread
         self._staying = Staying(parts, drop)
         self._passed: set[bytes] = set()  # no files: said once
+        self._caught_up = False  # with what earlier runs said of files
+        self._free: set[str] = set()  # keys of folders in which no source stayed at the last look
 
     # -- by looks -----------------------------------------------------------------------------
 
@@ -108,15 +114,40 @@ class Met:
         paths = {seen.path for seen in found.found} | {*found.signs}
         if self._gathering:
             self._gathering.mind_only({each.path for each in found.minded})
-        for path in self._settler.keep_only(paths, began=began):
-            self.release(path)
+        lost = self._settler.keep_only(paths, began=began)
+        waiting = [each.path for each in self._settler.waiting()] if not self._caught_up else []
+        if lost or not self._caught_up:
+            await self._thread(self._release_all, lost, waiting)
         for path in await self._thread(self.keeping.forget_unmet, paths, self._thread.beat):
             self._staying.forget(path)
+        if lasting := self._unstayed():
+            await self._thread(self._writable_all, lasting)
+
+    def _unstayed(self) -> set[str]:
+        """What is said of folders in which no source stayed at two looks: it is over.
+
+        Others removed the sources, or the drop is kept by now.
+        """
+        head, open_ = f"readonly/{self._drop.name}/", self._parts.conditions.open()
+        said, before = {key for key in open_ if key.startswith(head)}, self._free
+        self._free = said - {f"{head}{reading.mark(folder)}" for folder in self._kept_busy(said)}
+        return self._free & before
+
+    def _kept_busy(self, said: Collection[str]) -> set[bytes]:
+        """Folders where sources stay, or are read again before they can."""
+        if not said:
+            return set()
+        pending = (os.path.dirname(each.path) for each in self._settler.waiting())
+        return {*self._staying.folders(), *pending}
+
+    def _writable_all(self, keys: set[str]) -> None:
+        for key in keys:
+            self._parts.conditions.clear("drop.writable", key, drop=self._drop.name)
 
     def vanished(self, path: bytes) -> None:
         """A look found no file there; what is in hand is that of whoever has it."""
-        if self._settler.vanished(path):
-            self.release(path)
+        self._settler.vanished(path)
+        self.release(path)
 
     # -- by who takes it ----------------------------------------------------------------------
 
@@ -144,12 +175,27 @@ class Met:
 
     def gone(self, path: bytes) -> None:
         """A file that is pending no more."""
-        if self._settler.gone(path):
+        self._settler.gone(path)
+        self.release(path)
+
+    def _release_all(self, lost: list[bytes], waiting: list[bytes]) -> None:
+        """The stuck files that went; after a start those too that went before it."""
+        for path in lost:
             self.release(path)
+        if self._caught_up:
+            return
+        there = set(map(self.key, waiting))
+        for each in Lookup(self._parts.ledger).raised():
+            is_ours = (each.event, each.fields.get("drop")) == ("file.stuck", self._drop.name)
+            if is_ours and each.key not in there:
+                self._clear(each.key, each.fields.get("path"))
+        self._caught_up = True
 
     def release(self, path: bytes) -> None:
-        """Clear what was said of a stuck file."""
-        key = self.key(path)
+        """Clear what was said of a stuck file, in this run or an earlier one."""
+        self._clear(self.key(path), path)
+
+    def _clear(self, key: str, path: object) -> None:
         self._parts.conditions.clear("file.released", key, drop=self._drop.name, path=path)
 
     def key(self, path: bytes) -> str:

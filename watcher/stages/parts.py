@@ -2,7 +2,6 @@
 
 import threading
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 from watcher.core.emit import Emit
 from watcher.core.policy import Project, Projects, SessionRules
@@ -16,6 +15,7 @@ from watcher.io.registry import Registry
 from watcher.io.said import Conditions
 from watcher.io.stores import Storage
 from watcher.stages.failing import Failing
+from watcher.stages.faults import Faults
 
 
 class Stopped(Exception):  # noqa: N818  not an error: somebody asked
@@ -38,11 +38,16 @@ class Parts:
     clock: Clock
     stopping: threading.Event = field(default_factory=threading.Event)
     failing: Failing = field(default_factory=Failing)
+    faults: Faults = field(default_factory=Faults)
 
     def check_stop(self) -> None:
         """Between two steps of a plan: Stopped when the program is ending."""
         if self.stopping.is_set():
             raise Stopped
+
+    def fault(self, error: BaseException, part: str) -> None:
+        """Something that nobody foresaw: said, once in a run."""
+        self.faults.tell(self.emit, error, part)
 
     def project(self, session: Session) -> Project | None:
         """The policy of a session's project; None for Unassigned or unknown ones."""
@@ -113,8 +118,3 @@ def shown(finding: Finding) -> dict[str, object]:
     """A finding as a line of the log carries it."""
     sides = {"incoming", "archived", "evidence"}
     return {name: value for name, value in finding_values(finding).items() if name not in sides}
-
-
-def iso(moment: float) -> str:
-    """A moment in seconds since the epoch, as ISO 8601 in UTC with milliseconds."""
-    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds")

@@ -2,13 +2,15 @@
 
 import os
 import shlex
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from watcher.core.errors import WorkerError, told
+from watcher.core.events import EVENTS
 from watcher.core.policy import Drop
 from watcher.core.route import NO_MATCH
 from watcher.core.session import Identity
 from watcher.core.settle import Waiting
+from watcher.io.lookup import Lookup
 from watcher.stages.parts import Parts
 
 MACHINE = "machine"  # why a file waits that the machine failed on
@@ -58,6 +60,16 @@ def tell_readers(parts: Parts, error: WorkerError | None) -> None:
             error=told(error),
             hint="watcher check",
         )
+
+
+def forget_drops(parts: Parts, drops: Collection[str]) -> None:
+    """End what was said of drops that the configuration has no more: nobody looks at them."""
+    for each in Lookup(parts.ledger).raised():
+        drop, of_drop = each.fields.get("drop"), each.event.startswith(("drop.", "file.stuck"))
+        if of_drop and drop not in drops:
+            (ended,) = EVENTS[each.event].cleared_by
+            message = "Its drop is configured no more"
+            parts.conditions.clear(ended, each.key, drop=drop, message=message)
 
 
 class Unmatched:

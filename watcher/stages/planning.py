@@ -10,11 +10,12 @@ from watcher.core.errors import DocumentError
 from watcher.core.session import Finding, Scan, Session
 from watcher.dicom import document
 from watcher.io import files
+from watcher.report.times import iso
 from watcher.stages import history
 from watcher.stages import promise as promises
 from watcher.stages.asides import place_aside
 from watcher.stages.documents import Next, catalogs_of, experiment, waiting_xml
-from watcher.stages.parts import Parts, iso
+from watcher.stages.parts import Parts
 from watcher.stages.promise import Aside, Carry, Drop, Promise, Remains, Retire
 from watcher.stages.shelf import GZIP
 from watcher.stages.validate import Judged

@@ -18,8 +18,9 @@ from watcher.core.file import Candidate, Fingerprint, Refusal, RefusalCode
 from watcher.core.policy import Drop
 from watcher.io import files, sources
 from watcher.io.registry import SetAside
+from watcher.report.times import iso
 from watcher.stages.parting import remove_source
-from watcher.stages.parts import Parts, iso
+from watcher.stages.parts import Parts
 from watcher.stages.reading import mark
 
 REASON: Final = "reason.json"

@@ -1,6 +1,5 @@
 """What a start does first: finish or take back what was cut off, and make the ledger agree."""
 
-import json
 from collections.abc import Mapping
 
 from watcher.core import life
@@ -14,12 +13,12 @@ from watcher.core.errors import (
 from watcher.core.policy import Drop, Identify
 from watcher.core.route import identify
 from watcher.core.session import Instance, Session, Status
-from watcher.io import agenda, files
+from watcher.io import agenda
 from watcher.io.lease import destination_key
 from watcher.stages import adopt, unit_carrying, unit_promise
 from watcher.stages.archive import carry_forward
 from watcher.stages.decide import carry_move, relocate
-from watcher.stages.decided import bind, note_all
+from watcher.stages.decided import bind, kept, note_all
 from watcher.stages.deleting import carry_delete, carry_scans
 from watcher.stages.hands import settle_hands
 from watcher.stages.hop import Hop
@@ -62,11 +61,7 @@ def _say(parts: Parts, count: int, text: str) -> None:
 
 def _rebind(parts: Parts) -> None:
     """The bindings that people's decisions made, for a ledger that does not know them."""
-    for line in (files.read_if_there(parts.storage.decisions) or b"").splitlines():
-        try:
-            values = json.loads(line)
-        except ValueError:
-            continue  # a torn last line of a crash; its decision is in the session's record
+    for values in kept(parts):
         bind(parts, values)
 
 

@@ -15,11 +15,12 @@ from watcher.core.session import Session
 from watcher.core.soundness import Change, Checked
 from watcher.io import files, journal
 from watcher.io.digests import Digests
+from watcher.report.times import iso
 from watcher.stages import history
 from watcher.stages.decided import decision_on, note
 from watcher.stages.inventory import Document, links, merging, session_document
 from watcher.stages.mending import Work, text_of, works
-from watcher.stages.parts import Parts, iso
+from watcher.stages.parts import Parts
 from watcher.stages.recompose import known_session, session_text
 from watcher.stages.sent import ahead_of
 from watcher.stages.shelves import reshelve

@@ -12,14 +12,14 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any
 
 from watcher.core.errors import WatcherError, storage_error
 from watcher.core.file import Candidate, Fingerprint
 from watcher.core.policy import Drop
 from watcher.core.unit import Reason, Unit
 from watcher.io import files, sources
-from watcher.io.registry import SetAside
+from watcher.io.registry import UNIT, SetAside
 from watcher.io.returning import is_inside
 from watcher.report.text import printable
 from watcher.stages import quarantine
@@ -35,8 +35,6 @@ from watcher.stages.strays import (
 )
 
 __all__ = ["Reason", "Stray", "refuse", "set_strays_aside", "supersede_unit"]
-
-UNIT: Final = "unit-"  # how the ids of their entries begin
 
 
 def is_unit(entry: SetAside) -> bool:

@@ -27,10 +27,11 @@ from watcher.io.lease import session_key
 from watcher.io.registry import SetAside
 from watcher.io.returning import FORBIDDEN, give_back, may_be_written
 from watcher.report.text import printable
+from watcher.report.times import iso
 from watcher.stages.claims import check_free
 from watcher.stages.giving_back import give_unit_back, is_owed
 from watcher.stages.history import contents
-from watcher.stages.parts import Parts, iso
+from watcher.stages.parts import Parts
 from watcher.stages.presence import check_mount
 from watcher.stages.quarantine import REASON, settling_key
 from watcher.stages.refusing import is_unit, withdraw

@@ -180,6 +180,7 @@ class Sessions:
         except AlreadyRunningError:  # another host has the store: this run is over
             raise
         except Exception as error:  # whatever it is, it is this session's: the others go on
+            self.parts.fault(error, "session")
             self._postpone(name, session, error)
             await self._thread(fail, self.parts, session.id, error)
         return False

@@ -5,6 +5,7 @@ matter. One that can't be used is read anew from its files, and says so.
 """
 
 import os
+import shlex
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
@@ -165,7 +166,9 @@ class Shelf:
     def _document(self, path: str) -> bytes | None:
         """A catalog's bytes, from its own name or, where that is not there, gzipped beside it."""
         if not files.may_be_file(os.path.join(self.folder, path)):
-            raise DocumentError(f"the session XML names a catalog that can be no file: {path[:99]}")
+            raise DocumentError(
+                f"the session XML names a catalog that can be no file: {_told(path)}"
+            )
         seen = self._print(path)  # first: what is read may be newer, never older
         data = _opened(os.path.join(self.folder, path), seen)[0] if seen else None
         self.prints[path], self.catalogs[path] = seen, data
@@ -195,7 +198,7 @@ class Shelf:
         """A catalog that was read and can be used."""
         data = self.catalogs[path] or self.zipped.get(path)
         if data is None:
-            raise DocumentError(f"{path} is not there")
+            raise DocumentError(f"{_told(path)} is not there")
         return data
 
     def _placed(self, resource: ArchivedResource, entry: Entry) -> Entry | None:
@@ -250,7 +253,7 @@ class Shelf:
         found = files.print_of(os.path.join(self.folder, same.target))
         if found is not None and same.size not in {None, found.size}:
             raise DocumentError(
-                f"an archived file is not what its catalog says: {same.target}",
+                f"an archived file is not what its catalog says: {_told(same.target)}",
                 hint="restore it from backup, then `watcher rebuild` this session",
             )
         return found is not None
@@ -265,6 +268,11 @@ class Shelf:
             return False
         source = os.path.join(self.parts.storage.folder(self.session), instance.place.path)
         return not sent.is_there(source, target, instance.digest, self.ahead.get(path))
+
+
+def _told(path: str) -> str:
+    """A path, of which the log knows that it is one."""
+    return shlex.quote(path[:99] if "/" in path else f"./{path[:99]}")
 
 
 EMPTY = "lists nothing"

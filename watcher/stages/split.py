@@ -19,9 +19,10 @@ from watcher.core.record import session_of, session_values
 from watcher.core.scans import studies
 from watcher.core.session import Decision, Instance, Place, Session, Status
 from watcher.io import files
+from watcher.report.times import iso
 from watcher.stages import ahead
 from watcher.stages.decided import ARRIVING, decision_on, note_all
-from watcher.stages.parts import Parts, iso
+from watcher.stages.parts import Parts
 from watcher.stages.rebuild import finish, retire
 
 PLAN: Final = "split.json"

@@ -1,6 +1,7 @@
 """Sources whose content is filed and that could not be removed: tried again with the looks."""
 
 import os
+from collections.abc import Collection
 
 from watcher.core.file import Fingerprint
 from watcher.core.policy import Drop
@@ -19,6 +20,10 @@ class Staying:
     def __bool__(self) -> bool:
         """Whether there are any."""
         return bool(self._folders)
+
+    def folders(self) -> Collection[bytes]:
+        """Where they lie."""
+        return self._folders.keys()
 
     def add(self, path: bytes, seen: Fingerprint) -> None:
         """A source that can't be removed; with `after = "keep"` it is not to be."""

@@ -39,7 +39,7 @@ class Trouble:
         self._faults: dict[bytes, _Fault] = {}
         self._said = False  # in this run; a run before may have said it too
 
-    def met(self, path: bytes, why: Exception | Refusal, *, level: str = "debug") -> None:
+    def met(self, path: bytes, why: Exception | Refusal) -> None:
         """This file could not be taken; it is tried again after a while."""
         text, code = _words(why)
         before, now = self._faults.get(path), self._parts.clock.monotonic()
@@ -52,7 +52,7 @@ class Trouble:
         self._settler.retry(path, now, pause, code, text)
         if before is None or before.text != text:
             where = {"drop": self._drop.name, "path": path}
-            self._parts.emit("file.waiting", **where, code=code, text=text, level=level)
+            self._parts.emit("file.waiting", **where, code=code, text=text)
 
     def over(self, path: bytes, *stores: str) -> None:
         """This file is taken, or waits for its sender; these stores took what was written."""

@@ -207,6 +207,7 @@ class Units:
         except (AlreadyRunningError, LedgerError):
             raise  # this run is over
         except Exception as error:  # whatever it is, it is this unit's: the others go on
+            self.parts.fault(error, "unit")
             landed = Landed("waits", errors={unit.sources[0][0]: error})
         finally:
             self.landing, self.looker.leaving = b"", False

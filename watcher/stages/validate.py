@@ -1,6 +1,7 @@
 """What would happen if a session were archived now: reads, compares, and writes nothing."""
 
 import os
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -166,7 +167,7 @@ def _compared(
         archived = os.path.join(shelf.folder, suspect.path)
         if files.print_of(archived) is None:
             raise DocumentError(
-                f"an archived file is gone: {suspect.path}",
+                f"an archived file is gone: {shlex.quote(suspect.path)}",
                 hint="restore it from backup, then `watcher rebuild` this session",
             )
         path = os.path.join(folder, suspect.instance.place.path)
@@ -202,7 +203,8 @@ def _check_listed_once(shelf: Shelf, merge: plan.Merge) -> None:
         own = leaving[item.path]
         uris = {each.uri for each in own.entries if match.path_of(own, each) == item.path}
         if path.removesuffix(GZIP) != own.catalog.removesuffix(GZIP) or item.entry.uri not in uris:
-            raise DocumentError(f"{path} would go on listing {item.path}, which is to be replaced")
+            one, other = shlex.quote(path), shlex.quote(item.path)
+            raise DocumentError(f"{one} would go on listing {other}, which is to be replaced")
 
 
 # -- what lies around ----------------------------------------------------------------------------
