@@ -4,6 +4,8 @@ import ctypes
 import os
 from contextlib import contextmanager
 
+from watcher.stages.hop import Hop
+
 CHOWN, DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER = 0, 1, 2, 3
 VERSION = 0x20080522  # _LINUX_CAPABILITY_VERSION_3
 EFFECTIVE = 0  # the first of capget(2)'s six words: the effective set, capabilities 0 to 31
@@ -36,6 +38,17 @@ def mode(path, bits):
             yield
     finally:
         os.chmod(path, before)
+
+
+class MortalHop(Hop):
+    """Threads that obey the modes of files, also where the tests run as root."""
+
+    async def __call__(self, function, *args):
+        def obeying():
+            with mortal():
+                return function(*args)
+
+        return await super().__call__(obeying)
 
 
 def _head():

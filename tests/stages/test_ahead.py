@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from mortal import mortal
+from mortal import MortalHop
 from quick import installation
 
 from watcher.core.errors import MissingPlaceError
@@ -22,17 +22,6 @@ from watcher.stages.rebuild import build
 from watcher.stages.refresh import refresh
 from watcher.stages.sessions import Sessions
 from watcher.stages.verify import verify
-
-
-class MortalHop(Hop):
-    """Threads that obey the modes of files, also where the tests run as root."""
-
-    async def __call__(self, function, *args):
-        def obeying():
-            with mortal():
-                return function(*args)
-
-        return await super().__call__(obeying)
 
 
 class TimedHop(Hop):

@@ -4,8 +4,8 @@ import os
 from dataclasses import replace
 
 import pytest
-from mortal import mode
-from stages.test_looking import MortalHop, looker, pending
+from mortal import MortalHop, mode
+from stages.test_looking import looker, pending
 
 from watcher.core.file import Candidate, Fingerprint
 from watcher.io.receiving import PAGE

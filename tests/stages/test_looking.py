@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import anyio
 import pytest
-from mortal import mode, mortal
+from mortal import MortalHop, mode
 
 from watcher.core.errors import MissingPlaceError, StorageError
 from watcher.io.mounts import mount_of, read_mounts
@@ -16,17 +16,6 @@ from watcher.stages.patience import Speed, speed_of
 from watcher.stages.presence import check_mount, while_there
 
 SPEED = Speed(0.02, 0.04)
-
-
-class MortalHop(Hop):
-    """Threads that obey the modes of files, also where the tests run as root."""
-
-    async def __call__(self, function, *args):
-        def obeying():
-            with mortal():
-                return function(*args)
-
-        return await super().__call__(obeying)
 
 
 def looker(bench, *, thread=None, **changes):

@@ -4,23 +4,11 @@ import os
 
 import pytest
 from anyio import to_thread
-from mortal import mortal
+from mortal import MortalHop
 
 from watcher.core.life import Event
 from watcher.core.session import Status
-from watcher.stages.hop import Hop
 from watcher.stages.sessions import Sessions
-
-
-class MortalHop(Hop):
-    """Threads that obey the modes of files, also where the tests run as root."""
-
-    async def __call__(self, function, *args):
-        def obeying():
-            with mortal():
-                return function(*args)
-
-        return await super().__call__(obeying)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import anyio
 import pytest
-from mortal import mortal
+from mortal import MortalHop
 
 from watcher.core.errors import StorageError
 from watcher.core.policy import Identify, Limits
@@ -16,7 +16,6 @@ from watcher.io import files
 from watcher.io.lease import session_key
 from watcher.io.workers import Workers
 from watcher.stages.filing import Filer
-from watcher.stages.hop import Hop
 from watcher.stages.landing import Lander
 from watcher.stages.sessions import Sessions
 
@@ -467,17 +466,6 @@ class TestKeeping:
         intake.hint(None)
         await until(intake, lambda: intake.tally.filed == 3)
         assert [".complete", "a", "b", "c"] == sorted(os.listdir(bench.path("v")))
-
-
-class MortalHop(Hop):
-    """Threads that obey the modes of files, also where the tests run as root."""
-
-    async def __call__(self, function, *args):
-        def obeying():
-            with mortal():
-                return function(*args)
-
-        return await super().__call__(obeying)
 
 
 def settled(intake, count):
