@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -22,6 +23,12 @@ from watcher.commands.options import Common
 CAT = "{http://nrg.wustl.edu/catalog}"
 XNAT = "{http://nrg.wustl.edu/xnat}"
 ROOM = 1 << 20  # bytes: the daemon goes on writing while nobody lets us read; else lines are lost
+
+
+def own_host():
+    """An address of this machine, one of sixteen million: no port of it is taken by chance."""
+    octets = (str(random.SystemRandom().randrange(1, 255)) for _ in range(3))
+    return f"127.{'.'.join(octets)}"  # not by the run's seed: other workers have the same
 
 
 class World:

@@ -5,6 +5,7 @@ import shutil
 import zipfile
 
 import pytest
+from faults import scenes
 from imaging import told
 from makers import make_dicom
 from world import World
@@ -116,8 +117,7 @@ def test_purged_nothing_of_it_is_left(world):
 def test_without_the_ledger_it_is_known_with_its_reasons(world):
     """The tree tells: the same entry, open, and its condition."""
     entry = only(world)
-    for path in (world.root / "state").glob("ledger.sqlite*"):
-        path.unlink()
+    scenes.lose_ledger(world.base)
     _, events = world.once()
     assert entry == {**only(world), "set_aside": entry["set_aside"]}
     found, _ = world.json("quarantine", "show", entry["id"])

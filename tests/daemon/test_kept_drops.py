@@ -4,6 +4,7 @@ import os
 import subprocess
 
 import pytest
+from faults import scenes
 from makers import make_dicom
 from world import World, md5
 
@@ -29,11 +30,6 @@ def drop_all(world, *names):
     for number, name in enumerate(names, 1):
         make_dicom(world.drop / name, sop=f"1.2.3.1.{number}", instance=number)
     return sorted(md5(world.drop / name) for name in names)
-
-
-def lose_ledger(world):
-    for path in (world.root / "state").glob("ledger.sqlite*"):
-        path.unlink()
 
 
 @pytest.mark.parametrize("watch", ["native", "poll"])
@@ -97,7 +93,7 @@ def test_a_lost_ledger_files_nothing_twice(tmp_path, auto):
     world = World(tmp_path, drop_lines=[KEEP], extra=extra)
     digests = drop_all(world, "d/a", "d/b")
     said(world)
-    lose_ledger(world)
+    scenes.lose_ledger(world.base)
     assert 2 == len(said(world))
     if auto == "false":
         (session,) = world.sessions.values()

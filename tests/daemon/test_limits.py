@@ -4,6 +4,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from faults import scenes
 from hostile import nested
 from makers import make_dicom
 from world import World
@@ -34,8 +35,7 @@ def test_depth_is_how_deep_sequences_may_lie(world):
     (before,) = world.sessions.values()
     assert ("READY", 1) == (before["status"], before["files"])
     world.config.write_text(world.plain)
-    for path in (world.root / "state").glob("ledger.sqlite*"):
-        path.unlink()
+    scenes.lose_ledger(world.base)
     world.once()
     (after,) = world.sessions.values()
     assert ("READY", 1) == (after["status"], after["files"])

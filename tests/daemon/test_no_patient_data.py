@@ -2,7 +2,6 @@
 
 import json
 import os
-import random
 import re
 import shutil
 import sys
@@ -11,6 +10,7 @@ import pytest
 from hospital import Hospital
 from makers import make_dicom
 from planting import Planted, forms, leaks
+from world import own_host
 
 CODED = re.compile("~[0-9a-f]{8}")
 SAID = {  # of what is planted
@@ -69,12 +69,6 @@ def nothing_of(world):
     assert [] == shown, f"{len(shown)} leaks\n" + "\n\n".join(shown[:40])
 
 
-def address():
-    """One of this machine's sixteen million own: no port of it is taken by chance."""
-    octets = (str(random.SystemRandom().randrange(1, 255)) for _ in range(3))
-    return f"127.{'.'.join(octets)}:9464"
-
-
 def unknown(world):
     """The coded names, and reasons, that `find` does not turn back, with a line of each."""
     found = {
@@ -126,7 +120,7 @@ def test_nothing_comes_out_of_a_daemon(tmp_path):
     """The whole of it, under systemd and the journal: wherever it was put, wherever it is looked
     for; and a coded name, or reason, is turned back by `watcher find`.
     """
-    listen = address()
+    listen = f"{own_host()}:9464"
     world = Hospital(tmp_path, listen)
     world.arrive(turns=2)
     with world.daemon(listen) as seen:

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import random
 import socket
 import sqlite3
 import stat
@@ -19,7 +18,7 @@ import pytest
 from imaging import configure
 from makers import make_dicom
 from prometheus_client.parser import text_string_to_metric_families
-from world import World, until
+from world import World, own_host, until
 
 from watcher.assembly import parts_of, prepare_storage
 from watcher.core.errors import LedgerError
@@ -41,12 +40,6 @@ FILED = {  # what is true of one that was filed and archived, and one that is cu
     ("watcher_open_conditions", "storage.low"): 0,
 }
 TORN = b"\0" * 128 + b"DICM" + b"\2\0\0\0UL\4\0"
-
-
-def address():
-    """One of this machine's sixteen million own: no port of it is taken by chance."""
-    octets = (str(random.SystemRandom().randrange(1, 255)) for _ in range(3))
-    return f"127.{'.'.join(octets)}:9464"
 
 
 def samples(text):
@@ -101,7 +94,7 @@ def test_the_metrics_follow_what_happens(tmp_path):
     Whatever umask says (deploy/systemd: 0027). Where nothing happens the heartbeat is: an alert on
     its age is how a dead daemon is found.
     """
-    place, beat = address(), ("watcher_heartbeat_timestamp_seconds",)
+    place, beat = f"{own_host()}:9464", ("watcher_heartbeat_timestamp_seconds",)
     world = World(tmp_path, extra=f'{EAGER}\n[metrics]\nlisten = "{place}"')
     before = os.umask(0o077)
     try:
@@ -160,7 +153,7 @@ def test_check_tells_whether_the_address_can_be_had(tmp_path):
         world = World(tmp_path / "taken", extra=f'[metrics]\nlisten = "{place}"')
         lines, code = world.json("check")
     assert [(2, "error")] == [(code, one["severity"]) for one in lines if "listen" in one["of"]]
-    world = World(tmp_path / "free", extra=f'[metrics]\nlisten = "{address()}"')
+    world = World(tmp_path / "free", extra=f'[metrics]\nlisten = "{own_host()}:9464"')
     lines, code = world.json("check")
     assert [(0, "ok")] == [(code, one["severity"]) for one in lines if "listen" in one["of"]]
     with lock_of(world):

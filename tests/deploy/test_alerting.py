@@ -22,7 +22,7 @@ from socketserver import TCPServer
 
 import pytest
 from makers import make_dicom
-from world import World, until
+from world import World, own_host, until
 
 ALERTING = Path(__file__).parents[2] / "deploy" / "alerting"
 PROGRAM = ALERTING / "watcher_alert.py"
@@ -139,8 +139,7 @@ class Servers:
     """Debian's programs with the shipped configuration, on an address of this test's own."""
 
     def __init__(self, base):
-        octets = (str(RANDOM.randrange(1, 255)) for _ in range(3))
-        self.base, host = base, f"127.{'.'.join(octets)}"
+        self.base, host = base, own_host()
         port, *others = free_ports(host, 4)
         self.metrics, self._alertmanager, self._prometheus = (f"{host}:{each}" for each in others)
         self.alertmanager = f"http://{self._alertmanager}"

@@ -4,6 +4,14 @@ from dataclasses import astuple
 
 import pytest
 from faults.table import FAULT, Row
+from faults.trials import Driver
+
+
+@pytest.fixture(scope="module")
+def drivers():
+    """Two at a time."""
+    with Driver() as one, Driver() as other:
+        yield [one, other]
 
 
 @pytest.fixture

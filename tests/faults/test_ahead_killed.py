@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from faults import aftermath, scenes
-from faults.trials import SLOW, Case, Driver, Trial, told
+from faults.trials import SLOW, Case, Trial, told
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(3600 if SLOW else 900)]
 PERSON = {"who": "anna", "reason": "as the study says"}
@@ -60,13 +60,6 @@ class Ahead(Trial):
 
     def _is_done(self, root):
         return self.case.do == "send" or super()._is_done(root)
-
-
-@pytest.fixture(scope="module")
-def drivers():
-    """Two at a time."""
-    with Driver() as one, Driver() as other:
-        yield [one, other]
 
 
 def tried(trial, drivers):

@@ -9,19 +9,12 @@ from pathlib import Path
 
 import pytest
 from faults import aftermath, scenes
-from faults.trials import SLOW, Case, Driver, Trial, told
+from faults.trials import SLOW, Case, Trial, told
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(3600 if SLOW else 900)]
 EMPTY = hashlib.md5(b"").hexdigest()
 POINTS = 0 if SLOW else 8  # of the broad sweeps; 0: all
 UNIT = {"u/s/1", "u/s/2", "u/s/bad", "u/notes.txt"}
-
-
-@pytest.fixture(scope="module")
-def drivers():
-    """Two at a time."""
-    with Driver() as one, Driver() as other:
-        yield [one, other]
 
 
 def transactional(root):

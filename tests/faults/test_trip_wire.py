@@ -5,16 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from faults import scenes
-from faults.trials import SLOW, Case, Driver, Trial, told
+from faults.trials import SLOW, Case, Trial, told
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
-
-
-@pytest.fixture(scope="module")
-def drivers():
-    """Two at a time."""
-    with Driver() as one, Driver() as other:
-        yield [one, other]
 
 
 PERSON = {"who": "anna", "reason": "as the study says"}

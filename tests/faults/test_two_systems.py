@@ -12,16 +12,9 @@ from pathlib import Path
 
 import pytest
 from faults import scenes
-from faults.trials import SLOW, Case, Driver, Trial, told
+from faults.trials import SLOW, Case, Trial, told
 
 pytestmark = [pytest.mark.faults, pytest.mark.campaign]
-
-
-@pytest.fixture(scope="module")
-def drivers():
-    """Two at a time."""
-    with Driver() as one, Driver() as other:
-        yield [one, other]
 
 
 class Across(Trial):

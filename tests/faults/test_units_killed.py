@@ -14,18 +14,11 @@ from pathlib import Path
 import pytest
 from faults import aftermath, scenes, unit_scenes
 from faults.test_kill import killed_sometime, started, watcher
-from faults.trials import SLOW, Case, Driver, Trial, told
+from faults.trials import SLOW, Case, Trial, told
 from faults.waiting import WAIT
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 EMPTY = "d41d8cd98f00b204e9800998ecf8427e"  # the MD5 of nothing
-
-
-@pytest.fixture(scope="module")
-def drivers():
-    """Two at a time."""
-    with Driver() as one, Driver() as other:
-        yield [one, other]
 
 
 class UnitTrial(Trial):

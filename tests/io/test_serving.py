@@ -1,12 +1,11 @@
 """One document by HTTP."""
 
 import http.client
-import random
 import socket
 from contextlib import ExitStack, suppress
 
 import pytest
-from world import until
+from world import own_host, until
 
 from watcher.core.errors import ConfigurationError
 from watcher.io.serving import MOST, TYPE, serving
@@ -84,8 +83,7 @@ def test_a_host_nobody_knows_is_one_too():
 
 def test_it_ends_with_the_block():
     """Afterwards the port is free: the next run of the program can have it."""
-    octets = (str(random.SystemRandom().randrange(1, 255)) for _ in range(3))
-    ours = f"127.{'.'.join(octets)}"  # where nobody else is given the port meanwhile
+    ours = own_host()  # where nobody else is given the port meanwhile
     with serving(f"{ours}:0", lambda: b"one 1\n") as (host, port):
         assert 200 == ask((host, port))[0]
     with serving(f"{host}:{port}", lambda: b"two 2\n") as place:
