@@ -17,7 +17,7 @@ from watcher.core.find import choose, fitting, follow
 from watcher.core.policy import Drop, Identify, Projects
 from watcher.core.route import identify
 from watcher.core.session import Identity, Session
-from watcher.core.unit import ARCHIVES
+from watcher.core.unit import is_packed
 from watcher.io import files
 from watcher.io.ignore import Ignore
 from watcher.io.lookup import Lookup
@@ -216,7 +216,7 @@ def _is_packed(answer: reading.Whole | Refusal, ground: Ground) -> bool:
 
     Within a folder that is a unit a file of that name is only looked at if it is no DICOM.
     """
-    if not os.fsencode(ground.path).lower().endswith(ARCHIVES):
+    if not is_packed(os.fsencode(ground.path)):
         return False
     code = None if isinstance(answer, reading.Whole) else answer.code
     if ground.drop.mode == "transactional" and "/" in ground.path:

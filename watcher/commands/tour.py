@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from watcher.commands.output import console, print_table
+from watcher.core.case import counted
 from watcher.report.tree import Branch, draw
 
 HEAD: Final = ("ID", "STATUS", "PROJECT", "SUBJECT", "LABEL", "SCANS", "FILES", "FINDINGS")
@@ -39,15 +40,11 @@ def _tree(archive: Sequence[Told]) -> Iterator[str]:
 
 def _branch(one: Told) -> Branch:
     scans = [
-        Branch(f"scan {scan['id']}: {scan['modality']}, {_files(scan['files'])}")
+        Branch(f"scan {scan['id']}: {scan['modality']}, {counted(scan['files'])}")
         for scan in one["scans"]
     ]
-    total = _files(sum(scan["files"] for scan in one["scans"]))
+    total = counted(sum(scan["files"] for scan in one["scans"]))
     return Branch(f"{one['label']}: {one['type']} of {one['subject']}, {total}", scans)
-
-
-def _files(number: int) -> str:
-    return f"{number} file{'s'[: number != 1]}"
 
 
 def _tell_conflict(conflict: Told) -> None:

@@ -128,7 +128,7 @@ class Case:
         return self.command('archive --force --reason "..."')
 
 
-def counted(things: Sized | int, what: str) -> str:
+def counted(things: Sized | int, what: str = "file") -> str:
     """How many: `1 file`, `3 files`."""
     number = things if isinstance(things, int) else len(things)
     return f"{number} {what}{'s'[: number != 1]}"

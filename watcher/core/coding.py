@@ -212,7 +212,7 @@ class _Line:
         while True:
             shape, (start, word) = shapes.SHAPE.search(text, at), self._secret(text, at)
             if shape and not self._before(start, word, shape):
-                end = self._reach(text, shape)
+                end = self._reach(text, shape) if start < shape.end() else shape.end()
                 done += text[at : shape.start()] + self._shape(text, shape, end)
                 at = end
             elif word:

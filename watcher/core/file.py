@@ -38,6 +38,11 @@ class Fingerprint:
         """The fingerprint in a stat result."""
         return cls(stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 
+    @property
+    def numbers(self) -> list[int]:
+        """All of it, in the order in which `Fingerprint(*numbers)` takes it."""
+        return [self.device, self.inode, self.size, self.mtime_ns, self.ctime_ns]
+
     def same_content(self, other: "Fingerprint") -> bool:
         """Whether nothing but links, owner or mode changed (those move only ctime)."""
         return (self.device, self.inode, self.size, self.mtime_ns) == (

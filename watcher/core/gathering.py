@@ -14,7 +14,7 @@ from typing import Final
 from watcher.core.alarms import Alarms
 from watcher.core.file import Fingerprint
 from watcher.core.turns import State
-from watcher.core.unit import ARCHIVES
+from watcher.core.unit import is_packed
 
 SIGN: Final = b".complete"
 """`NAME/.complete`, or `NAME.complete` beside it: its sender calls the unit NAME complete."""
@@ -179,6 +179,6 @@ class Gathering:
             self._complete_at.drop(name)
 
     def _due(self, name: bytes, unit: _Unit) -> float:
-        packed = unit.loose and name.lower().endswith(ARCHIVES)
+        packed = unit.loose and is_packed(name)
         at_once = packed or name in self._signed or name in self._beside
         return max(unit.not_before, unit.changed + (0.0 if at_once else self.rest))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from watcher.core.case import counted
 from watcher.core.file import RefusalCode
 from watcher.core.notation import format_duration
 from watcher.core.receipt_names import key_of
@@ -202,11 +203,6 @@ def _under_way(dropped: Dropped) -> str:
 
 
 ON_ITS_WAY: Final = "all here, on its way into the archive"
-
-
-def counted(number: int, what: str = "file") -> str:
-    """So many, in words."""
-    return f"1 {what}" if number == 1 else f"{number} {what}s"
 
 
 def _them(files: int) -> str:

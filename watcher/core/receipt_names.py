@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Collection
 from typing import Final
 
-from watcher.core.unit import ARCHIVES
+from watcher.core.unit import is_packed
 
 LOOSE: Final = b"/"
 """How the key of a day's loose files begins: no name holds a slash."""
@@ -25,7 +25,7 @@ def key_of(path: bytes, day: str, *, whole: bool = False) -> bytes:
     `whole`: the path is a unit's own, which may be a folder.
     """
     top, slash, _ = path.partition(b"/")
-    if slash or whole or top.lower().endswith(ARCHIVES):
+    if slash or whole or is_packed(top):
         return top
     return LOOSE + day.encode()
 

@@ -10,6 +10,11 @@ ARCHIVES: Final = (b".zip", b".tar", b".tar.gz", b".tgz")
 """The endings of archive files, in upper or lower case."""
 
 
+def is_packed(name: bytes) -> bool:
+    """Whether it is an archive file, by its name."""
+    return name.lower().endswith(ARCHIVES)
+
+
 class Kind(StrEnum):
     """What a unit is."""
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 
 from watcher.core.errors import storage_error
 from watcher.io.files import make_folder, sync
+from watcher.io.opening import write_all
 from watcher.io.reaching import check_store, check_way, opened, read_if_there
 
 _APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -45,7 +46,7 @@ def append_line(path: str, line: str) -> None:
         try:
             size = os.fstat(fd).st_size
             torn = size > 0 and os.pread(fd, 1, size - 1) != b"\n"
-            _write(fd, (b"\n" if torn else b"") + line.encode() + b"\n")
+            write_all(fd, memoryview((b"\n" if torn else b"") + line.encode() + b"\n"))
             os.fsync(fd)
         finally:
             os.close(fd)
@@ -61,9 +62,3 @@ def append_once(path: str, line: str) -> bool:
         return False
     append_line(path, line)
     return True
-
-
-def _write(fd: int, data: bytes) -> None:
-    """All of it: a write may be short, as where the disk is filling up."""
-    while data:
-        data = data[os.write(fd, data) :]

@@ -33,8 +33,7 @@ def _read(file: int) -> dict[str, Any]:
     listed = _listed(file, before.size) if before.size <= LARGEST else None
     if not Fingerprint.of(os.fstat(file)).same_content(before):
         listed = None
-    seen = [before.device, before.inode, before.size, before.mtime_ns, before.ctime_ns]
-    return {"print": seen, "listed": listed}
+    return {"print": before.numbers, "listed": listed}
 
 
 def _listed(file: int, size: int) -> dict[str, dict[str, list[tuple[str, tuple[str, ...]]]]] | None:

@@ -1,7 +1,7 @@
 """The ledger's lists of what should come: DICOMDIRs, by drop and path."""
 
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import astuple
 from itertools import islice
 from typing import Any, Final, NamedTuple
@@ -184,5 +184,5 @@ _WANTED: Final = _wanted()
 def _chunks(values: Iterable[Any]) -> Iterator[list[Any]]:
     """The values in lists of no more than a query takes."""
     left = iter(values)
-    take: Callable[[], list[Any]] = lambda: list(islice(left, CHUNK))  # noqa: E731  iter() wants it
-    yield from iter(take, [])
+    while some := list(islice(left, CHUNK)):
+        yield some

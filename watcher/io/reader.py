@@ -102,7 +102,7 @@ def _examined(file: int, request: Request) -> Reply:
         digest = _pass_on(data, size, request, out)
         after = unchanged(file, before, request.get("lease", "try"))
     return {
-        "print": [after.device, after.inode, after.size, after.mtime_ns, after.ctime_ns],
+        "print": after.numbers,
         "digest": digest,
         "values": {f"{tag:08x}": text for tag, text in header.values.items()},
         "temp": temp,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import Row, delete, func, insert, or_, select, update
+from sqlalchemy import Row, delete, insert, or_, select, update
 
 from watcher.core.file import RefusalCode
 from watcher.core.receipt_names import key_of
@@ -85,12 +85,6 @@ class Registry:
         with self._ledger.read() as tx:
             query = select(tables.archived).order_by(row.project, row.label)
             return [_shelf(each) for each in tx.execute(query)]
-
-    def count(self) -> int:
-        """How many sessions are archived."""
-        with self._ledger.read() as tx:
-            found: int = tx.execute(select(func.count()).select_from(tables.archived)).scalar_one()
-            return found
 
     def shelf(self, project: str, label: str) -> Shelf | None:
         """The archived session of this project and label, or None."""

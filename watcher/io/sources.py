@@ -86,7 +86,9 @@ def give_back(
     """
     failed: dict[bytes, int] = {}
     for path in paths:
-        expected = taken.get(os.path.join(os.path.dirname(path), aside.name_of(_base(path))))
+        expected = taken.get(
+            os.path.join(os.path.dirname(path), aside.name_of(os.path.basename(path)))
+        )
         try:
             with parent_of(root, path) as (folder, name):
                 if expected is None or not aside.finish(folder, name, expected):
@@ -95,17 +97,6 @@ def give_back(
             if error.errno not in GONE:
                 failed[os.path.dirname(path)] = error.errno or errno.EIO
     return list(failed.items())
-
-
-def _base(path: bytes) -> bytes:
-    return path.rpartition(b"/")[2]
-
-
-def look_only(
-    root: str, ignore: Ignore, beat: Callable[[], None], known: Known, *, mind: bool
-) -> Look:
-    """As `scan.look` at a whole drop, as it lies."""
-    return look(root, ignore=ignore, beat=beat, known=known, mind=mind)
 
 
 def look_wholly(

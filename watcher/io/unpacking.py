@@ -94,7 +94,7 @@ def unpacked(file: int, request: Request) -> Reply:
             ]
         }
     return {
-        "print": [after.device, after.inode, after.size, after.mtime_ns, after.ctime_ns],
+        "print": after.numbers,
         "members": count,
         "bytes": members.bytes,
         "ignored": members.ignored,

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
+from watcher.core.case import counted
 from watcher.core.notation import format_size
-from watcher.core.receipt import DECIDES, NAMES, Dropped, Refused, Went, counted, first_line
+from watcher.core.receipt import DECIDES, NAMES, Dropped, Refused, Went, first_line
 from watcher.core.receipt_names import title
 from watcher.core.session import UNASSIGNED, Status
 from watcher.report.text import printable

@@ -75,7 +75,9 @@ class Faring:
     def _gone(self, sessions: Collection[str]) -> Mapping[str, Mapping[str, Any]]:
         """Of those that the ledger does not know (it was lost since) the archive's may tell."""
         every = self._parts.registry.shelved() if sessions else ()
-        shelves = {each.session: archived(self._parts, each) for each in every}
+        shelves = {
+            each.session: archived(self._parts, each) for each in every if each.session in sessions
+        }
         return {each: shelves.get(each, _UNKNOWN) for each in sessions}
 
 

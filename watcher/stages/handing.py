@@ -63,7 +63,7 @@ class Handing:
         except StorageError as error:
             parts.failing.met(work, error, parts.clock.monotonic(), EVERY, store="state")
         except Exception as error:  # whatever it is, it is a receipt's: files are taken on
-            parts.faults.tell(parts.emit, error, WORK)
+            parts.fault(error, WORK)
         else:
             parts.failing.over(work)
         return done

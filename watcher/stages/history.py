@@ -133,13 +133,14 @@ def entries(parts: Parts) -> list[Kept]:
 
 def tree(store: str) -> Iterator[tuple[str, str, str]]:
     """The folders three levels below a store: in history and quarantine, one for each entry."""
-    for top in _folders(store):
-        for middle in _folders(os.path.join(store, top)):
-            for last in _folders(os.path.join(store, top, middle)):
+    for top in folders(store):
+        for middle in folders(os.path.join(store, top)):
+            for last in folders(os.path.join(store, top, middle)):
                 yield top, middle, last
 
 
-def _folders(path: str) -> list[str]:
+def folders(path: str) -> list[str]:
+    """The visible folders in one, by name."""
     here = sorted(name for name in files.names_in(path) if not name.startswith("."))
     return [name for name in here if os.path.isdir(os.path.join(path, name))]
 

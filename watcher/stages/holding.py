@@ -9,9 +9,6 @@ from watcher.stages.parts import Parts
 from watcher.stages.patience import Speed
 from watcher.stages.trouble import Trouble
 
-HOPES = ("", RefusalCode.BUSY.value, RefusalCode.HOLLOW.value)
-"""Reasons of files that may become whole by themselves."""
-
 
 class Holding:
     """The files of one drop that were examined and can't be taken as they are."""

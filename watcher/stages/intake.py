@@ -21,10 +21,10 @@ from watcher.stages import pending
 from watcher.stages.bell import Bell
 from watcher.stages.file_intake import Files
 from watcher.stages.filing import Filer
-from watcher.stages.holding import HOPES, Holding
+from watcher.stages.holding import Holding
 from watcher.stages.hop import Hop
 from watcher.stages.landing import Lander
-from watcher.stages.lists import pending_of, review
+from watcher.stages.lists import HOPES, pending_of, review
 from watcher.stages.looking import Looker
 from watcher.stages.outcomes import Tally
 from watcher.stages.parts import Parts

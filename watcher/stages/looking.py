@@ -17,7 +17,7 @@ from watcher.core.settle import Settler
 from watcher.io.descent import Seen, stat
 from watcher.io.ignore import Ignore
 from watcher.io.scan import Look, look
-from watcher.io.sources import look_only, look_wholly
+from watcher.io.sources import look_wholly
 from watcher.stages.bell import Bell
 from watcher.stages.hop import Hop
 from watcher.stages.met import Met
@@ -158,11 +158,12 @@ class Looker:
 
     def _look_wholly(self, sight: Sight) -> Look:
         self.met.keeping.begin()
-        own = (self.drop.path, self._ignore, self.thread.beat, sight)
+        root, ignore, beat = self.drop.path, self._ignore, self.thread.beat
         mind = self.gathering is not None
         if self.leaving:
-            return look_only(*own, mind=mind)
-        return look_wholly(*own, mind=mind, taken=self.met.keeping.sources)
+            return look(root, ignore=ignore, beat=beat, known=sight, mind=mind)
+        taken = self.met.keeping.sources
+        return look_wholly(root, ignore, beat, sight, mind=mind, taken=taken)
 
     def _sight(self, *, names: bool = False) -> Sight:
         """What a look may leave out. A unit is seen whole, whatever its size."""

@@ -17,7 +17,7 @@ from watcher.core.muster import WAITING, Muster, Part
 from watcher.core.policy import Drop, Identify, Limits
 from watcher.core.route import identify
 from watcher.core.settle import Quiet
-from watcher.core.unit import ARCHIVES, Kind, Reason, Unit
+from watcher.core.unit import Kind, Reason, Unit, is_packed
 from watcher.io import files, journal, sources
 from watcher.io.mounts import free
 from watcher.io.unpacking import LISTING, shown
@@ -178,7 +178,7 @@ class Mustering:
         return Member(part, path, each.staged, each.candidate.print, text)
 
     def _refused(self, each: Found, source: bytes, refusal: Refusal) -> Part:
-        ending = each.inside.lower().endswith(ARCHIVES)
+        ending = is_packed(each.inside)
         if ending and refusal.code is RefusalCode.NOT_DICOM:
             refusal = replace(refusal, code=RefusalCode.ARCHIVE_FILE, text=NESTED)
         elif self._is_archive and refusal.code in WAITING:  # the archive waits, not the member

@@ -10,7 +10,7 @@ from watcher.core.errors import StorageError, storage_error
 from watcher.core.file import Candidate, Examined, Fingerprint, Header, Refusal, RefusalCode
 from watcher.core.policy import DEEPEST, Drop
 from watcher.core.settle import Quiet
-from watcher.core.unit import ARCHIVES
+from watcher.core.unit import is_packed
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,5 +76,5 @@ def mark(path: bytes) -> str:
 
 def is_archive(candidate: Candidate, refusal: Refusal) -> bool:
     """Whether a file that is no DICOM is a unit of them, by its name (spec 7)."""
-    ending = candidate.path.lower().endswith(ARCHIVES)
+    ending = is_packed(candidate.path)
     return ending and refusal.code is RefusalCode.NOT_DICOM

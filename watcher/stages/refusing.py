@@ -22,8 +22,7 @@ from watcher.io import files, sources
 from watcher.io.registry import UNIT, SetAside
 from watcher.io.returning import is_inside
 from watcher.report.text import printable
-from watcher.stages import quarantine
-from watcher.stages.history import SOURCES
+from watcher.stages import history, quarantine
 from watcher.stages.parts import Parts
 from watcher.stages.strays import (
     Stray,
@@ -115,7 +114,7 @@ def _fill(parts: Parts, drop: Drop, unit: Unit, reasons: Sequence[Reason], entry
         _copy(parts, drop, unit, hidden)
         told = [_told(each) for each in reasons]
         quarantine.write_reason(hidden, entry, unit=unit.kind.value, reasons=told)
-        files.swap(os.path.join(hidden, SOURCES), _written(unit))
+        files.swap(os.path.join(hidden, history.SOURCES), _written(unit))
         files.guard(hidden)
         files.rename_store(hidden, folder)
     except WatcherError:
@@ -167,10 +166,7 @@ def _inside(unit: Unit, path: bytes, folder: str) -> str:
 
 def _written(unit: Unit) -> bytes:
     owed = [
-        (
-            base64.b64encode(path).decode(),
-            *(seen.device, seen.inode, seen.size, seen.mtime_ns, seen.ctime_ns),
-        )
+        (base64.b64encode(path).decode(), *seen.numbers)
         for path, seen in (*unit.sources, *unit.markers)
     ]
     return json.dumps(owed).encode() + b"\n"
@@ -181,7 +177,7 @@ def owe(parts: Parts, place: str) -> None:
 
     The looks remove what lies there still, or keep it, and forget the rest.
     """
-    path = os.path.join(parts.storage.path("quarantine"), place, SOURCES)
+    path = os.path.join(parts.storage.path("quarantine"), place, history.SOURCES)
     drop = place.partition("/")[0]
     owed = _read(files.read_if_there(path) or b"[]")
     parts.receiving.record([], {Candidate(drop, source, seen): seen for source, seen in owed})
@@ -229,18 +225,13 @@ def discard(hidden: str) -> None:
 def sweep(parts: Parts) -> None:
     """Remove what a crash left of entries that were not complete yet, or being removed."""
     store = parts.storage.path("quarantine")
-    for drop in _visible(store):
-        for day in _visible(os.path.join(store, drop)):
+    for drop in history.folders(store):
+        for day in history.folders(os.path.join(store, drop)):
             folder = os.path.join(store, drop, day)
             for name in files.names_in(folder):
                 if name.startswith(f".{UNIT}"):
                     discard(os.path.join(folder, name))
             files.remove_empty(folder)
-
-
-def _visible(folder: str) -> list[str]:
-    here = sorted(name for name in files.names_in(folder) if not name.startswith("."))
-    return [name for name in here if os.path.isdir(os.path.join(folder, name))]
 
 
 # -- superseded ----------------------------------------------------------------------------------

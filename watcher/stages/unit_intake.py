@@ -15,7 +15,7 @@ from watcher.core.file import Candidate, Fingerprint, Refusal, RefusalCode
 from watcher.core.gathering import SIGN, Gathering, spoken_of, unit_of
 from watcher.core.policy import Drop
 from watcher.core.settle import Quiet, Settler, Waiting
-from watcher.core.unit import ARCHIVES, Kind, Unit
+from watcher.core.unit import Kind, Unit, is_packed
 from watcher.stages.bell import Bell
 from watcher.stages.holding import Holding
 from watcher.stages.landing import Landed, Lander
@@ -257,4 +257,4 @@ class Units:
 def _kind(name: bytes, *, loose: bool) -> Kind:
     if not loose:
         return Kind.FOLDER
-    return Kind.ARCHIVE if name.lower().endswith(ARCHIVES) else Kind.FILE
+    return Kind.ARCHIVE if is_packed(name) else Kind.FILE

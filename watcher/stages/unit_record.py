@@ -96,7 +96,7 @@ def member_text(member: Member) -> str:
         "part": member.part.value,
         "path": _text(member.path),
         "staged": member.staged,
-        "print": _print_values(member.print),
+        "print": member.print.numbers,
         "text": member.text,
     }
     if member.header is not None and member.identity is not None:
@@ -146,11 +146,7 @@ def _text(path: bytes) -> str:
 
 
 def _source_values(path: bytes, seen: Fingerprint) -> dict[str, Any]:
-    return {"path": _text(path), "print": _print_values(seen)}
-
-
-def _print_values(seen: Fingerprint) -> list[int]:
-    return [seen.device, seen.inode, seen.size, seen.mtime_ns, seen.ctime_ns]
+    return {"path": _text(path), "print": seen.numbers}
 
 
 def _sources_of(values: Iterable[dict[str, Any]]) -> tuple[tuple[bytes, Fingerprint], ...]:
