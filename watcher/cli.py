@@ -3,6 +3,7 @@
 Commands are imported when they are called, so that `--help` answers at once.
 """
 
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -62,6 +63,7 @@ def application(asked: str = "") -> App:
 
 def main() -> None:
     """The console script."""
+    gc.set_threshold(20_000, 20, 20)  # what is imported, and read in thousands, stays: let it be
     sys.exit(call(sys.argv[1:]))
 
 

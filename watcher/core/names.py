@@ -36,6 +36,8 @@ def label(raw: str, taken: Collection[str] = ()) -> str:
     could make one label of two, `-` and six hex digits of the original's SHA-256 are added.
     `taken` are the labels it must not be confused with; its own text among them is itself.
     """
+    if not taken and _LABEL.fullmatch(raw):
+        return raw
     text = _NOT_LABEL.sub("_", raw) or "_"
     lossy = len(text) > LABEL_LENGTH or any(map(_loses_letter, raw))
     if not lossy and (text in taken or text.lower() not in {name.lower() for name in taken}):

@@ -105,6 +105,8 @@ def _assigned(name: str, text: str) -> Iterator[str]:
 
     Unlike XNAT's, on any line. A value that goes on with another character is no assignment.
     """
+    if ":" not in text:
+        return
     blank = r"[^\S\r\n]*"
     assignment = rf"(?<![^\s,;])(?i:{name}){blank}:{blank}([A-Za-z0-9_-]*)(?![^\s,;])"
     yield from filter(None, re.findall(assignment, text))

@@ -5,6 +5,7 @@ Rules and templates of the configuration may name others; `settings.py` resolves
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 
@@ -86,3 +87,15 @@ TAGS: Final[Mapping[str, int]] = MappingProxyType(
 )
 
 KEYWORDS: Final[Mapping[int, str]] = MappingProxyType({tag: word for word, tag in TAGS.items()})
+
+
+@lru_cache(maxsize=4096)
+def written(tag: int) -> str:
+    """A tag as our JSON has it: eight hexadecimal digits."""
+    return f"{tag:08x}"
+
+
+@lru_cache(maxsize=4096)
+def tag_of(text: str) -> int:
+    """The tag that is written so; ValueError where none is."""
+    return int(text, 16)

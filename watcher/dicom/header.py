@@ -7,9 +7,10 @@ end here. ASCII bytes mean the same in every character set of PS3.3 C.12.1.1.2.
 import logging
 import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
+from functools import lru_cache
 from struct import Struct
 from types import MappingProxyType
 from typing import Final
@@ -21,7 +22,10 @@ from watcher.core.file import Header, Refusal, RefusalCode
 from watcher.core.tags import KEYWORDS
 from watcher.dicom.structure import Raw, Walk
 
+SHORT: Final = 256  # bytes; of a value that is worth remembering
+
 _CHARACTER_SET: Final = 0x00080005
+_NO_CHARACTER_SET: Final = Raw("CS", b"")
 _DIRECTORY_RECORDS: Final = 0x00041220
 _MEDIA_CLASS: Final = 0x00020002
 _MEDIA_DIRECTORY: Final = "1.2.840.10008.1.3.10"
@@ -45,13 +49,15 @@ def header_of(walk: Walk) -> tuple[Header, tuple[int, ...]]:
 
     Group 0002 is left out: it speaks of the file, not of the data set.
     """
-    decode = _text_decoder(walk.raw)
+    character_set = walk.raw.get(_CHARACTER_SET, _NO_CHARACTER_SET).value
+    order = "<" if walk.little_endian else ">"
     values: dict[int, str] = {}
     unread: list[int] = []
     for tag, raw in walk.raw.items():
         if tag >> 16 == 0x0002 or raw.vr == "SQ":
             continue
-        text = _value(tag, raw, decode, little_endian=walk.little_endian)
+        known = len(raw.value) + len(character_set) <= SHORT
+        text = (_known if known else _value)(tag, raw, character_set, order)
         if text is None:
             unread.append(tag)
         elif text:
@@ -59,15 +65,17 @@ def header_of(walk: Walk) -> tuple[Header, tuple[int, ...]]:
     return Header(values), tuple(unread)
 
 
-def _value(
-    tag: int, raw: Raw, decode: Callable[[str, bytes], str], *, little_endian: bool
-) -> str | None:
+def _value(tag: int, raw: Raw, character_set: bytes, order: str) -> str | None:
     vr = raw.vr if raw.vr not in {None, "UN"} else _dictionary(tag)
     if vr in _PLAIN:
         return _stripped(vr, raw.value.decode("latin-1"))
     if vr in _TEXT:
-        return _stripped(vr, decode(vr, raw.value))
-    return _numbers(vr, raw.value, "<" if little_endian else ">")
+        return _stripped(vr, _decoded(vr, raw.value, character_set))
+    return _numbers(vr, raw.value, order)
+
+
+# the files of a series say the same in all but a few of their values
+_known: Final = lru_cache(maxsize=4096)(_value)
 
 
 def _dictionary(tag: int) -> str:
@@ -102,22 +110,16 @@ def _plain(number: float) -> str:
     return format(Decimal(repr(number)), "f").removesuffix(".0")
 
 
-def _text_decoder(raw: Mapping[int, Raw]) -> Callable[[str, bytes], str]:
-    """Bytes to text by the file's character sets, which are looked up when first needed."""
-    encodings: list[str] = []
-
-    def decode(vr: str, value: bytes) -> str:
-        if value.isascii() and b"\x1b" not in value:
-            return value.decode("ascii")
-        with _silence():
-            if not encodings:
-                encodings.extend(_encodings(raw.get(_CHARACTER_SET)))
-            if vr == "PN":
-                groups = (decode_bytes(part, encodings, _NAME) for part in value.split(b"="))
-                return "=".join(groups)
-            return decode_bytes(value, encodings, _LINES)
-
-    return decode
+def _decoded(vr: str, value: bytes, character_set: bytes) -> str:
+    """Bytes to text by the file's own character sets."""
+    if value.isascii() and b"\x1b" not in value:
+        return value.decode("ascii")
+    with _silence():
+        encodings = _encodings(character_set)
+        if vr == "PN":
+            groups = (decode_bytes(part, encodings, _NAME) for part in value.split(b"="))
+            return "=".join(groups)
+        return decode_bytes(value, encodings, _LINES)
 
 
 @contextmanager
@@ -133,8 +135,8 @@ def _silence() -> Iterator[None]:
         logger.disabled = before
 
 
-def _encodings(raw: Raw | None) -> list[str]:
-    terms = raw.value.decode("latin-1").strip(" \0").split("\\") if raw else [""]
+def _encodings(character_set: bytes) -> list[str]:
+    terms = character_set.decode("latin-1").strip(" \0").split("\\")
     return convert_encodings([term.strip(" \0") for term in terms])
 
 

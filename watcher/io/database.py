@@ -24,6 +24,7 @@ from watcher.io import tables
 
 ANOTHER: Final = "move state/ledger.sqlite* aside; run rebuilds it from the tree"
 BROKEN: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+CACHE: Final = 8 << 20  # bytes of pages that a connection keeps, if it needs them
 NUMBERS: Final = {  # SQLite's result codes as errno; the others are EIO
     sqlite3.SQLITE_FULL: errno.ENOSPC,
     sqlite3.SQLITE_BUSY: errno.EBUSY,
@@ -31,6 +32,13 @@ NUMBERS: Final = {  # SQLite's result codes as errno; the others are EIO
     sqlite3.SQLITE_PERM: errno.EACCES,
 }
 
+_PRAGMAS: Final = (
+    "busy_timeout=5000",
+    "journal_mode=WAL",
+    "synchronous=FULL",
+    "foreign_keys=ON",
+    f"cache_size=-{CACHE >> 10}",
+)
 _SIZES: Final = {
     "instance": "1000000 10000 1000 1000 1",
     "instance_sop": "1000000 10000 1",
@@ -40,7 +48,8 @@ _SIZES: Final = {
 
 def engine_of(path: str) -> Engine:
     """Connections to the SQLite file at this absolute path, which is made where it is missing."""
-    engine = create_engine(URL.create("sqlite", database=path))
+    # the last one used knows the pages it has written: SQLite forgets them when another writes
+    engine = create_engine(URL.create("sqlite", database=path), pool_use_lifo=True)
     event.listen(engine, "connect", _prepare)
     event.listen(engine, "begin", _begin)
     return engine
@@ -48,7 +57,7 @@ def engine_of(path: str) -> Engine:
 
 def _prepare(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None  # we say BEGIN ourselves
-    for pragma in ("busy_timeout=5000", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    for pragma in _PRAGMAS:
         connection.execute(f"PRAGMA {pragma}")
 
 

@@ -1,15 +1,29 @@
 """One session takes the files of a batch: names for them, and what they make of it."""
 
+import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, bindparam, func, select
 
 from watcher.core import life, names
 from watcher.core.file import Candidate, Examined
 from watcher.core.find import Fate, Known, fate, twin
 from watcher.core.session import Destination, Identity, Instance, Place, Session
 from watcher.io import tables
+
+# what is asked for goes in as one JSON text: a statement of a thousand parameters is made anew
+_LIST: Final = func.json_each(bindparam("wanted")).table_valued("value")
+_EACH: Final = select(_LIST.c.value).scalar_subquery()
+_TAKEN: Final = (
+    select(tables.instance.c.scan, tables.instance.c.name)
+    .join(_LIST, tables.instance.c.session == bindparam("owner"))
+    .where(tables.instance.c.scan == func.json_extract(_LIST.c.value, "$[0]"))
+    .where(tables.instance.c.folder.in_(names.FOLDERS))
+    .where(tables.instance.c.name == func.json_extract(_LIST.c.value, "$[1]"))
+)
+"""Which of some pairs of a scan's folder and a file's name are taken in a session."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +80,8 @@ class Desk:
         for header in headers:
             self._folders.setdefault(header.series, names.scan_folder(header))
         own = [names.file_name(header) for header in headers]
-        wanted: dict[str, set[str]] = {}
-        for header, name in zip(headers, own, strict=True):
-            wanted.setdefault(self._folders[header.series], set()).add(name)
-        for scan, some in wanted.items():
-            self._look_up_names(scan, some)
+        scans = (self._folders[header.series] for header in headers)
+        self._look_up_names({*zip(scans, own, strict=True)})
         return own
 
     def take(self, incoming: Incoming, own: str, now: float, *, by_decision: bool) -> Reserved:
@@ -93,23 +104,25 @@ class Desk:
         row = tables.instance.c
         query = select(
             row.sop, row["class"], row.digest, row.in_hand, row.scan, row.folder, row.name
-        ).where(row.session == self.session.id, row.sop.in_(sops))
-        for sop, sop_class, digest, in_hand, *where in self._tx.execute(query):
+        ).where(row.session == self.session.id, row.sop.in_(_EACH))
+        asked = self._tx.execute(query, {"wanted": json.dumps([*sops])})
+        for sop, sop_class, digest, in_hand, *where in asked:
             known = self._known.setdefault((sop, sop_class), [])
             known.append(Known(digest, in_hand, Place(*where)))
 
     def _look_up_folders(self, series: Collection[str]) -> None:
         row = tables.instance.c
         query = select(row.series, func.min(row.scan).label("scan")).group_by(row.series)
-        query = query.where(row.session == self.session.id, row.series.in_(series))
-        self._folders |= {each.series: each.scan for each in self._tx.execute(query)}
+        query = query.where(row.session == self.session.id, row.series.in_(_EACH))
+        asked = self._tx.execute(query, {"wanted": json.dumps([*series])})
+        self._folders |= {each.series: each.scan for each in asked}
 
-    def _look_up_names(self, scan: str, wanted: Collection[str]) -> None:
-        row = tables.instance.c
-        query = select(row.name).where(row.session == self.session.id, row.scan == scan)
-        query = query.where(row.folder.in_(names.FOLDERS), row.name.in_(wanted))
-        self._names |= {(scan, name) for name in self._tx.execute(query).scalars()}
-        self._asked |= {(scan, name) for name in wanted}
+    def _look_up_names(self, wanted: Collection[tuple[str, str]]) -> None:
+        found = self._tx.execute(
+            _TAKEN, {"owner": self.session.id, "wanted": json.dumps([*wanted])}
+        )
+        self._names |= {(scan, name) for scan, name in found}
+        self._asked |= {*wanted}
 
     def _instance(self, incoming: Incoming, own: str, now: float) -> Instance:
         examined, candidate = incoming.examined, incoming.candidate
@@ -132,7 +145,7 @@ class Desk:
 
     def _is_taken(self, scan: str, name: str) -> bool:
         if (scan, name) not in self._asked:  # a suffixed one: rare
-            self._look_up_names(scan, [name])
+            self._look_up_names([(scan, name)])
         return (scan, name) in self._names
 
     def _file(self, incoming: Incoming, now: float) -> None:

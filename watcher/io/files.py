@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from watcher.core.errors import ClashError, SyncError, storage_error
+from watcher.io import ways
 from watcher.io.halves import NO_LINKS, clear_half, placed, temporary
 from watcher.io.opening import FILE
 from watcher.io.reaching import (
@@ -257,6 +258,7 @@ def remove(path: str) -> bool:
 def remove_empty(folder: str) -> bool:
     """Remove a directory if it is empty; whether it is gone now."""
     check_way(folder)
+    ways.forget(folder)
     try:
         os.rmdir(folder)
     except FileNotFoundError:

@@ -17,6 +17,7 @@ from typing import Final
 
 from watcher.core.errors import DocumentError, OutsideError, StorageError, storage_error
 from watcher.core.file import Fingerprint
+from watcher.io import ways
 from watcher.io.opening import FILE
 
 MARKER: Final = ".watcher-store"
@@ -44,7 +45,10 @@ def check_way(path: str) -> None:
     still, see `guard`: whatever changes a store asks here first.
     """
     guard(path)
-    way, below = _parted(os.path.dirname(path))
+    folder = os.path.dirname(path)
+    if ways.kept(folder) is not None:
+        return
+    way, below = _parted(folder)
     for name in below:
         way = f"{way}/{name}"
         if os.path.islink(way):
@@ -78,16 +82,29 @@ def _outside() -> OutsideError:
 @contextmanager
 def _entered(folder: str) -> Iterator[int]:
     """A folder, open: below a store each part without following links. OSError passes."""
-    way, below = _parted(folder)
-    fd = os.open(way, _WAY)
+    if (fd := ways.kept(folder)) is not None:
+        yield fd
+        return
+    fd = _reach(folder)
+    if ways.keep(folder, fd):
+        yield fd
+        return
     try:
-        for name in below:
-            deeper = _enter(name, fd)
-            os.close(fd)
-            fd = deeper
         yield fd
     finally:
         os.close(fd)
+
+
+def _reach(folder: str) -> int:
+    way, below = _parted(folder)
+    fd = os.open(way, _WAY)
+    for name in below:
+        try:
+            deeper = _enter(name, fd)
+        finally:
+            os.close(fd)
+        fd = deeper
+    return fd
 
 
 def _enter(name: str, folder: int) -> int:

@@ -27,7 +27,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, suppre
 from typing import Any, Final
 
 from watcher.core.file import Header, Refusal, RefusalCode
-from watcher.core.tags import TAGS
+from watcher.core.tags import TAGS, written
 from watcher.dicom.header import header_of, judge
 from watcher.dicom.structure import Buffer, Fetch, Walk, looks_dicom, walk
 from watcher.io.comparing import reply_to
@@ -104,9 +104,9 @@ def _examined(file: int, request: Request) -> Reply:
     return {
         "print": after.numbers,
         "digest": digest,
-        "values": {f"{tag:08x}": text for tag, text in header.values.items()},
+        "values": {written(tag): text for tag, text in header.values.items()},
         "temp": temp,
-        "unread": [f"{tag:08x}" for tag in unread],
+        "unread": [written(tag) for tag in unread],
     }
 
 
@@ -116,6 +116,11 @@ def _content(file: int, size: int) -> Buffer | Fetch:
     def fetch(at: int, count: int) -> bytes:
         return read_at(file, at, count)
 
+    if size <= BLOCK:
+        whole = fetch(0, size)
+        if len(whole) < size:
+            raise NotTakenError(_CHANGED)
+        return whole
     if size > KEPT or not looks_dicom(fetch(0, _HEAD)):
         return fetch
     data = bytearray(size)

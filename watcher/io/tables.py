@@ -28,6 +28,7 @@ from watcher.core.errors import damaged
 from watcher.core.file import Header
 from watcher.core.record import session_of, session_values
 from watcher.core.session import Instance, Place, Session
+from watcher.core.tags import tag_of, written
 
 SCHEMA: Final = "1"
 metadata = MetaData()
@@ -222,12 +223,12 @@ lease = Table(
 
 def header_text(header: Header) -> str:
     """A header as JSON, tags as hexadecimal."""
-    return json.dumps({f"{tag:08x}": text for tag, text in header.values.items()})
+    return json.dumps({written(tag): text for tag, text in header.values.items()})
 
 
 def header_of(text: str) -> Header:
     """The header in such a text."""
-    return Header({int(tag, 16): value for tag, value in json.loads(text).items()})
+    return Header({tag_of(tag): value for tag, value in json.loads(text).items()})
 
 
 _REST = (

@@ -28,8 +28,8 @@ from watcher.stages.parts import Parts
 from watcher.stages.patience import Speed
 from watcher.stages.quarantine import put_aside, supersede
 
-BATCH = 256  # files: each batch costs three commits and one sync of every folder it fills
-BYTES = 128 << 20  # of a batch, unless one file has more: it is one step, and ends as a whole
+BATCH = 128  # files: each batch costs three commits and one sync of every folder it fills
+BYTES = 64 << 20  # of a batch, unless one file has more: it is one step, and ends as a whole
 LANES = 4  # batches under way: two are read, one is filed, one is ready for it
 READING = 2  # batches of one drop that are read at a time
 TURN = 2.0  # seconds after which what is ripe gives way to a look that is due

@@ -21,6 +21,7 @@ from watcher.core.policy import Drop
 from watcher.io import files
 from watcher.io.arrivals import again
 from watcher.io.desk import Incoming, Reserved
+from watcher.io.ways import open_ways
 from watcher.stages.hands import release, settle_hands
 from watcher.stages.outcomes import Outcome, Result
 from watcher.stages.parting import Parted, is_as_read, is_there, part, remove_source
@@ -52,10 +53,11 @@ class Filer:
             self._settle()
             self.left_in_hand = True
             filing = _Batch(self._parts, drop, batch)
-            try:
-                outcomes = filing.run()
-            finally:
-                filing.drop_temps()  # else a copy that failed would be in the way of the next
+            with open_ways():
+                try:
+                    outcomes = filing.run()
+                finally:
+                    filing.drop_temps()  # else a copy that failed would be in the way of the next
             self.left_in_hand = filing.left_in_hand
         return outcomes
 

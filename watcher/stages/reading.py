@@ -10,6 +10,7 @@ from watcher.core.errors import StorageError, storage_error
 from watcher.core.file import Candidate, Examined, Fingerprint, Header, Refusal, RefusalCode
 from watcher.core.policy import DEEPEST, Drop
 from watcher.core.settle import Quiet
+from watcher.core.tags import tag_of
 from watcher.core.unit import is_packed
 
 
@@ -65,7 +66,7 @@ def answer(candidate: Candidate, reply: Mapping[str, Any]) -> Whole | Refusal | 
     found = Fingerprint(*reply["print"])
     if not found.same_content(candidate.print):
         return Refusal(RefusalCode.CHANGED, "It changed since it was looked at.")
-    values = {int(tag, 16): text for tag, text in reply["values"].items()}
+    values = {tag_of(tag): text for tag, text in reply["values"].items()}
     return Whole(candidate, Examined(found, reply["digest"], Header(values), reply["temp"]))
 
 

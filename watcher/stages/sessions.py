@@ -18,6 +18,7 @@ from watcher.core.errors import (
 )
 from watcher.core.session import Session, Status
 from watcher.io import agenda
+from watcher.io.ways import open_ways
 from watcher.stages.ahead import send
 from watcher.stages.archive import archive
 from watcher.stages.bell import Bell
@@ -231,7 +232,8 @@ def _held(parts: Parts, session: Session, work: Work) -> object:
     with parts.leases.hold(keys, parts.clock.now()):
         if parts.keys(parts.ledger.session(session.id)) != keys:
             raise HeldError("the session was moved meanwhile")
-        return work(parts, session.id)
+        with open_ways():
+            return work(parts, session.id)
 
 
 def fail(parts: Parts, session_id: str, error: Exception) -> None:

@@ -11,6 +11,7 @@ from watcher.core.file import Fingerprint, Header
 from watcher.core.muster import Part
 from watcher.core.policy import Drop
 from watcher.core.session import Destination, Identity, SessionKey
+from watcher.core.tags import tag_of, written
 from watcher.core.unit import Kind, Unit
 
 
@@ -107,7 +108,7 @@ def member_text(member: Member) -> str:
 def _instance_values(member: Member, header: Header, identity: Identity) -> dict[str, Any]:
     return {
         "digest": member.digest,
-        "header": {f"{tag:08x}": text for tag, text in header.values.items()},
+        "header": {written(tag): text for tag, text in header.values.items()},
         "project": identity.key.project,
         "study": identity.key.study,
         "label": identity.key.label,
@@ -134,7 +135,7 @@ def member_of(line: bytes) -> Member:
         return replace(
             plain,
             digest=values["digest"],
-            header=Header({int(tag, 16): text for tag, text in values["header"].items()}),
+            header=Header({tag_of(tag): text for tag, text in values["header"].items()}),
             identity=Identity(key, values["subject"], values["auto_archive"], values["origins"]),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
