@@ -1,13 +1,11 @@
 """The whole job beside `cp -r`, `md5sum` and `sync` of the same tree, in one go (spec 11)."""
 
-import shutil
 import tempfile
 from pathlib import Path
 
 import pytest
 from measured import (
     FULL,
-    WATCHER,
     few,
     make_ct,
     make_mr,
@@ -16,32 +14,12 @@ from measured import (
     plain_copy,
     ratio,
     report,
-    run,
     settled,
-    timed,
 )
-from world import World
+from whole import whole_job
 
-SETTLE = 0.1  # seconds; taken off
 MR, CT = (make_mr, few(2000, 30), 512), (make_ct, few(4000, 40), 39)  # how, how many, KiB
 ROUNDS = few(5, 1)
-
-
-STORES = ("prearchive", "archive", "quarantine", "history", "state", "status")
-
-
-def whole_job(base, source, disk):
-    """`run --once` on a drop in `base` that holds the tree: seconds without the settle time."""
-    stores = [f'{store} = "{disk}/{store}"' for store in STORES]
-    world = World(base, settle="100ms", level="info", storage_lines=stores)
-    shutil.rmtree(world.drop)
-    run("cp", "-r", source, world.drop)
-    settled()
-    seconds, _ = timed(run, *WATCHER, "run", "--once", "--config", str(world.config))
-    archived = len([*(disk / "archive").rglob("*.dcm")])
-    assert [] == world.left()
-    shutil.rmtree(disk)
-    return seconds - SETTLE, archived
 
 
 def compared(name, kind, drop, disk):

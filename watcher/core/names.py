@@ -39,14 +39,18 @@ def label(raw: str, taken: Collection[str] = ()) -> str:
     if not taken and _LABEL.fullmatch(raw):
         return raw
     text = _NOT_LABEL.sub("_", raw) or "_"
-    lossy = len(text) > LABEL_LENGTH or any(map(_loses_letter, raw))
+    lossy = len(text) > LABEL_LENGTH or _loses_letters(raw)
     if not lossy and (text in taken or text.lower() not in {name.lower() for name in taken}):
         return text
     mark = hashlib.sha256(raw.encode("utf-8", "surrogatepass")).hexdigest()[:6]
     return f"{text[: LABEL_LENGTH - 7]}-{mark}"
 
 
-def _loses_letter(char: str) -> bool:
+def _loses_letters(raw: str) -> bool:
+    return not raw.isascii() and any(map(_is_letter, raw))
+
+
+def _is_letter(char: str) -> bool:
     if char.isascii():
         return False
     return char.isalnum() or unicodedata.category(char) in _PARTS_OF_LETTERS

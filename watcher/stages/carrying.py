@@ -154,8 +154,9 @@ def clear_away(parts: Parts, promise: Promise) -> None:
         files.remove(f"{folder}.xml")
         files.remove(f"{folder}.json")
     store = parts.storage.require("prearchive")
-    cleared = [os.path.join(folder, path) for path in (*promise.sources, *promise.leftovers)]
-    files.sync_folders([left(store, path) for path in cleared])  # before the plan is gone
+    cleared = (os.path.join(folder, path) for path in (*promise.sources, *promise.leftovers))
+    one_of_each = {os.path.dirname(path): path for path in cleared}.values()
+    files.sync_folders([left(store, path) for path in one_of_each])  # before the plan is gone
 
 
 def _leave(promise: Promise, folder: str) -> None:
