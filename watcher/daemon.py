@@ -23,7 +23,7 @@ from watcher.io.ledger import PREARCHIVED, Ledger
 from watcher.io.observe import Observer
 from watcher.io.service import notify
 from watcher.io.stores import Storage
-from watcher.io.workers import Workers
+from watcher.io.workers import READERS, Workers
 from watcher.log import Log
 from watcher.settings import Settings
 from watcher.signals import DONE, Signals, code_of
@@ -169,7 +169,8 @@ class Daemon:
             async with anyio.create_task_group() as tasks:
                 await tasks.start(self._signals.run, tasks)
                 tasks.start_soon(self._upkeep.keep_stores)
-                async with Workers.open(count=2, depth=self.settings.limits.depth) as workers:
+                async with Workers.open(depth=self.settings.limits.depth) as workers:
+                    await workers.warm(READERS)  # they are up when the first files have settled
                     await self._work(workers, once=once)
                 tasks.cancel_scope.cancel()
         except* LedgerError as errors:

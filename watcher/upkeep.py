@@ -40,6 +40,7 @@ class Upkeep:
     def __post_init__(self) -> None:
         """The run begins."""
         self._started = iso(self.parts.clock.now())
+        self._said = -1  # the ledger's version whose outbox was said
 
     def watch(self, intakes: Mapping[str, Intake], native: Collection[str]) -> None:
         """These drops are watched by events; of the others nobody expects it any more."""
@@ -91,17 +92,21 @@ class Upkeep:
         """What commands left to be said, and what they raised or cleared; for ever."""
         while True:
             await anyio.sleep(TICK)
-            await self.hop(self.parts.ledger.check)
-            await self.say_outbox()
-            await self.patiently(self.parts.conditions.refresh)
-            await self.patiently(self._tell_crowds)
+            await self.patiently(self._say)
+
+    def _say(self) -> None:
+        """All in one hop, and nothing is read where nobody has written: this never rests."""
+        self.parts.ledger.check()
+        version = self.parts.ledger.version()
+        if version != self._said:
+            say_outbox(Outbox(self.parts.ledger), self.log)
+            self.parts.conditions.refresh()
+            self._said = version
+        self.parts.conditions.tell_crowds(self.parts.clock.now())
 
     async def say_outbox(self) -> None:
         """What commands left to be said."""
         await self.patiently(say_outbox, Outbox(self.parts.ledger), self.log)
-
-    def _tell_crowds(self) -> None:
-        self.parts.conditions.tell_crowds(self.parts.clock.now())
 
     def _tell_last_crowds(self) -> None:
         self.parts.conditions.tell_crowds(self.parts.clock.now(), ending=True)

@@ -1,15 +1,8 @@
-"""What merging one file costs beside the size of the session it goes into (spec 11).
+"""What merging one file costs beside the size of the session it goes into (spec 11)."""
 
-Run every time with small sessions, to keep it alive; measured with
-`WATCHER_BENCH=1 .venv/bin/pytest -s -n 0 tests/benchmarks`, which prints one JSON line.
-"""
-
-import json
 import os
-import platform
 import re
 import shutil
-import statistics
 import subprocess
 import sys
 import time
@@ -17,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from archives import Archive, instance
+from measured import FULL, WATCHER, few, median, ratio, report, run, settled, timed
 from quick import installed
 from world import World
 
@@ -25,16 +19,8 @@ from watcher.core.session import Status
 from watcher.stages.archive import archive
 from watcher.stages.rebuild import build
 
-FULL = os.environ.get("WATCHER_BENCH") == "1"
-SMALL, LARGE, SCANS, ROUNDS = (200, 20_000, 100, 7) if FULL else (4, 40, 10, 1)
-LIMIT = 3  # times what it takes for the small one (issue 3)
-CIRCUMSTANCES = {
-    "benchmark": "merging one file, from idle to archived",
-    "files": {"small": SMALL, "many_scans": LARGE, "one_scan": LARGE},
-    "machine": platform.platform(),
-    "cores": os.cpu_count(),
-    "python": platform.python_version(),
-}
+SMALL, LARGE, SCANS, ROUNDS = few((200, 20_000, 100, 7), (4, 40, 10, 1))
+LIMIT = 3  # times what it takes for the small one
 HOME = {"label": "P1", "subject": "DOE_JOHN"}  # where the files of `instance` belong
 
 
@@ -48,8 +34,7 @@ def session(base, scans):
             data, _ = instance(files)
             Path(bench.path(f"in{files}")).write_bytes(data)
             (outcome,) = bench.file(f"in{files}")
-            if FULL:
-                os.sync()
+            settled()
             began = time.monotonic()
             build(bench.parts, outcome.session, Event.IDLE)
             built = time.monotonic()
@@ -66,15 +51,14 @@ def program(base, scans):
         Archive(bench.parts, scans, **HOME)
     world = World(base)
     files = sum(scans.values())
-    command = [sys.executable, "-m", "watcher", "run", "--once", "--config", world.config]
+    command = [*WATCHER, "run", "--once", "--config", str(world.config)]
     while True:
         files += 1
         (world.drop / f"in{files}").write_bytes(instance(files)[0])
-        began = time.monotonic()
-        done = subprocess.run(command, check=True, capture_output=True, text=True)
-        ended = time.monotonic()
-        assert '"event": "session.merged"' in done.stdout
-        yield {"program": ended - began}
+        settled()
+        seconds, said = timed(run, *command)
+        assert '"event": "session.merged"' in said
+        yield {"program": seconds}
 
 
 @pytest.mark.benchmark
@@ -92,14 +76,16 @@ def test_one_file_into_sessions_of_any_size(tmp_path):
     }
     found = {}
     for way in (session, program):
-        kinds = {name: way(tmp_path / way.__name__ / name, s) for name, s in shapes.items()}
-        for each in kinds.values():
+        some = shapes if FULL or way is session else {"small": shapes["small"]}
+        kinds = {name: way(tmp_path / way.__name__ / name, s) for name, s in some.items()}
+        for each in kinds.values() if FULL else ():
             next(each)  # the first is a warming up
         rounds = [{name: next(each) for name, each in kinds.items()} for _ in range(ROUNDS)]
         for each in kinds.values():
             each.close()
         found[way.__name__] = {"seconds": seconds(rounds), "ratio": ratios(rounds)}
-    print(json.dumps({**CIRCUMSTANCES, **found}))
+    files = {"small": SMALL, "many_scans": LARGE, "one_scan": LARGE}
+    report("merging one file, from idle to archived", files=files, rounds=ROUNDS, **found)
     if FULL:
         for each in found["program"]["ratio"].values():
             assert each["program"] < LIMIT
@@ -109,22 +95,21 @@ def test_one_file_into_sessions_of_any_size(tmp_path):
 def seconds(rounds):
     """The median of each part of the work, by session."""
     return {
-        name: {
-            part: round(statistics.median(each[name][part] for each in rounds), 4) for part in parts
-        }
+        name: {part: median([each[name][part] for each in rounds], 4) for part in parts}
         for name, parts in rounds[0].items()
     }
 
 
 def ratios(rounds):
     """The same, as times of the small session's in the same round."""
+
+    def of(name, part):
+        return ratio(
+            [each[name][part] for each in rounds], [each["small"][part] for each in rounds]
+        )
+
     return {
-        name: {
-            part: round(
-                statistics.median(each[name][part] / each["small"][part] for each in rounds), 2
-            )
-            for part in parts
-        }
+        name: {part: of(name, part) for part in parts}
         for name, parts in rounds[0].items()
         if name != "small"
     }

@@ -52,7 +52,8 @@ def test_a_first_archiving_adds_everything_under_its_own_name():
     incoming = scan(instance("1.1", number="3", arrived=1.5))
     result = plan([incoming])
     line = Entry("1.1.dcm", "1.1", "a" * 32, 100, MR, 3, "1.1.dcm", "1970-01-01T00:00:01Z")
-    assert (Add(PATH, PATH, "7", "DICOM", incoming.instances[0], line),) == result.adds
+    assert (Add("SCANS/7/DICOM/", "1.1.dcm", "7", "DICOM", incoming.instances[0]),) == result.adds
+    assert line == result.adds[0].entry
     assert (incoming,) == result.new_scans
     assert (result.touched, result.new_resources, result.renamed, result.joined) == ((), (), {}, {})
 

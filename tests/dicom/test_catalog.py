@@ -67,6 +67,29 @@ def frames(data):
     return etree.fromstring(data).find("{*}dimensions").get("z")
 
 
+_HARD = st.text(alphabet="&<>\"'\n\r\t \u00e9\x85\u2028\ud800a", max_size=6)
+_ENTRIES = st.builds(
+    entry,
+    st.integers(0, 9),
+    uri=st.text(min_size=1, max_size=8) | _HARD.map("u".__add__),
+    uid=_HARD,
+    digest=_HARD,
+    size=st.none() | st.integers(),
+    class_uid=_HARD,
+    instance_number=st.none() | st.integers(),
+    id=_HARD,
+    created=st.sampled_from(["", "2026-01-01T00:00:00Z", "2026-13-01T00:00:00Z"]),
+)
+
+
+@given(st.lists(_ENTRIES, max_size=4, unique_by=lambda each: markup.clean(each.uri)))
+def test_entries_are_written_as_a_tree_of_them_would_be(entries):
+    """Byte for byte what a parser's own writer gives, whatever the texts hold."""
+    without = {"dimensions": None, "catalog_id": "DICOM", "project": "P<1>"}
+    merged = catalog.merge(composed([], **without), entries)
+    assert merged == composed(entries, **without)
+
+
 def test_round_trip():
     """What is composed is read again, sorted by instance number, then name."""
     entries = [entry(3), entry(1), entry(2, instance_number=None), entry(5, instance_number=1)]

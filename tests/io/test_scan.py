@@ -253,6 +253,64 @@ def test_a_look_leaves_no_descriptor_open(root):
     assert set(os.listdir("/proc/self/fd")) <= before  # the collector may close another's
 
 
+class Noted:
+    """Every file is known; what is noted of directories will do, and what is asked is told."""
+
+    def __init__(self, new=()):
+        self.names = True
+        self.new = new
+        self.asked = []
+        self.noted = {}
+
+    def inside(self, folder, listing):
+        return self.noted.get((folder, listing))
+
+    def note(self, folder, listing, inside):
+        self.noted[folder, listing] = inside
+
+    def skips(self, path):
+        self.asked.append(path)
+        return path not in self.new
+
+    def has(self, path, found):
+        return path not in self.new
+
+
+class TestNoted:
+    """A directory that holds the names it held is not read name by name (issue 7)."""
+
+    def test_what_is_in_it_is_not_asked_again(self, root):
+        """Its directories are looked into all the same: they change by themselves."""
+        put(root, "a", "d/b", "d/e/c")
+        known = Noted()
+        look(root, ignore=NOTHING, known=known)
+        assert [b"a", b"d/b", b"d/e/c"] == sorted(known.asked)
+        put(root, "d/e/new")
+        known.asked.clear()
+        seen = look(root, ignore=NOTHING, known=known)
+        assert [b"d/e/c", b"d/e/new"] == sorted(known.asked)
+        assert {b"d", b"d/e"} == set(seen.folders)
+
+    def test_one_with_something_new_in_it_is_not_noted(self, root):
+        """A new file, a link, a sign: each look gives them, until they are known or gone."""
+        put(root, "a/new", "b/old", "c/.complete", "d/old")
+        os.symlink("old", f"{root}/b/link")
+        known = Noted(new={b"a/new", b"b/link"})
+        look(root, ignore=NOTHING, known=known)
+        assert {b"", b"d"} == {folder for folder, _ in known.noted}
+
+    def test_a_look_that_asks_every_file_does_not_go_by_it(self, root):
+        """But it notes what the next may go by."""
+        put(root, "d/b")
+        known = Noted()
+        known.names = False
+        for _ in range(2):
+            known.asked.clear()
+            look(root, ignore=NOTHING, known=known)
+            assert [b"d/b"] == known.asked
+        assert {b"", b"d"} == {folder for folder, _ in known.noted}
+
+
 class Vanishing(Ignore):
     """Removes or replaces things between their listing and their opening, as senders do."""
 

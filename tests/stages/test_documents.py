@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import replace
+from hashlib import sha256
 
 import pytest
 
@@ -30,18 +31,38 @@ class TestCatalogs:
     def test_new_ones_are_valid_and_whole(self, bench):
         """One for each resource of a new scan, with dimensions where the files say them."""
         bench.filed(1, 2)
-        found = texts(bench, bench.rebuilt(bench.filed(3, sop_class=CAPTURE)))
+        session = bench.rebuilt(bench.filed(3, sop_class=CAPTURE))
+        for path in bench.tree("prearchive"):
+            if path.endswith("_catalog.xml"):
+                files.remove(os.path.join(bench.parts.storage.path("prearchive"), path))
+        found = texts(bench, session)
         assert {NAME, "SCANS/1/secondary/scan_1_secondary_catalog.xml"} == found.keys()
         assert {()} == {schema.catalog_faults(each.text) for each in found.values()}
         assert 2 == len(catalog.read(found[NAME].text)[1])
         assert b'<cat:dimensions x="16" y="16" z="2"/>' in found[NAME].text
 
+    def test_one_that_the_build_made_is_taken(self, bench):
+        """Its bytes are not held: the plan says where they lie, and what digest they have."""
+        session = bench.built(1, 2)
+        (found,) = texts(bench, session).values()
+        own = files.read(os.path.join(bench.folder(session), NAME))
+        assert (b"", NAME, sha256(own).hexdigest()) == (found.text, found.own, found.digest)
+
+    def test_one_that_somebody_changed_is_not_taken(self, bench):
+        """The plan has the whole text then."""
+        session = bench.built(1)
+        own = os.path.join(bench.folder(session), NAME)
+        text = files.read(own)
+        files.swap(own, text + b" ")
+        assert [(text, "")] == [(each.text, each.own) for each in texts(bench, session).values()]
+
     def test_without_columns_and_rows_there_are_no_dimensions(self, bench):
         """Nothing is invented."""
         words = ("Rows", "Columns", "BitsAllocated", "SamplesPerPixel", "PixelData")
         none = dict.fromkeys((*words, "PhotometricInterpretation"))
-        (found,) = texts(bench, bench.built(1, **none)).values()
-        assert b"dimensions" not in found.text
+        session = bench.built(1, **none)
+        (found,) = texts(bench, session).values()
+        assert b"dimensions" not in files.read(os.path.join(bench.folder(session), found.own))
 
     def test_an_untouched_one_is_not_written(self, bench):
         """Only the catalog that gains a file."""

@@ -128,6 +128,9 @@ class TestForgetting:
         assert {b"d/a", b"d/b"} == remembered(bench)
         os.remove(bench.path("d/b"))
         await look(eyes)
+        assert {b"d/a", b"d/b"} == remembered(bench)  # by names: it passes over what it knows
+        eyes.hint(None)
+        await look(eyes)
         assert {b"d/a"} == remembered(bench)
         bench.put("d/b", 2)
         await look(eyes)

@@ -319,6 +319,27 @@ class TestLooks:
         await eyes.look()
         assert set() == pending(eyes)
 
+    async def test_what_happens_to_no_input_is_no_reason_to_look(self, bench):
+        """Names under which files arrive, or leave: their own names come by hints of their own."""
+        eyes = looker(bench, rescan_interval=1000.0)
+        await eyes.look()
+        for path in (b"a.part", b".hidden", b"__MACOSX/a", b"d/.watcher-x"):
+            eyes.hint(path)
+            assert not eyes.is_due()
+        eyes.hint(b"a")
+        assert eyes.is_due()
+
+    async def test_what_comes_together_is_due_together(self, bench):
+        """Two files of one look need one second look, not two a moment apart."""
+        for name in ("a", "b"):
+            bench.put(name)
+        eyes = looker(bench, rescan_interval=1000.0)
+        await eyes.look()
+        bench.parts.clock.stop()
+        bench.parts.clock.later += eyes.next_due() - bench.parts.clock.monotonic()
+        await eyes.look()
+        assert 2 == len(eyes.settler.ripe(bench.parts.clock.monotonic()))
+
     async def test_it_says_when_it_wants_to_look(self, bench):
         """The next full look, a file that settles, a new directory: the earliest of them."""
         eyes = looker(bench, rescan_interval=1000.0)

@@ -79,7 +79,7 @@ class TestDocuments:
         (swap, _) = promises.swaps_of({"c.xml": b"old"}, {}, grown, (None, b"x"))
         promise = replace(plan(bench, bench.built(1)), swaps=(swap,))
         promises.write(bench.parts, promise)
-        assert replace(swap, text="") == read(bench, promise).swaps[0]
+        assert replace(swap, text=b"") == read(bench, promise).swaps[0]
 
     def test_a_new_one_is_there_whole(self):
         """Nothing is merged into what is not there."""
@@ -91,7 +91,7 @@ class TestDocuments:
 
     def test_a_zipped_name_is_zipped(self):
         """The same bytes each time, so that a restart knows them again."""
-        swap = Swap("c.xml.gz", "", "", "text")
+        swap = Swap("c.xml.gz", "", "", b"text")
         assert b"text" == gzip.decompress(swap.data(None))
         assert swap.data(None) == swap.data(b"whatever was there")
 

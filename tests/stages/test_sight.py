@@ -1,6 +1,7 @@
 """A look lets in so many new files at a time: what is pending takes room, what is known hardly."""
 
 import os
+from dataclasses import replace
 
 import pytest
 from stages.test_looking import looker, pending
@@ -47,6 +48,20 @@ def test_a_folder_with_many_pending_has_none_let_in_besides(bench):
     """Else look after look would let in some more."""
     seen = sight(bench, 0, tops={b"many": SOME - 1})
     assert [b"many/1", b"few/1"] == asked(bench, seen, [b"many/1", b"many/2", b"few/1"])
+
+
+def test_a_folder_of_files_left_for_later_is_not_noted(bench):
+    """Nothing of it was given, and it is to be read again; one in which all is known is not."""
+    keeping = Keeping(bench.parts.receiving, replace(bench.drop, after="keep"))
+    seen = Sight(keeping, lambda _: False, 0, {b"many": SOME})
+    assert [] == asked(bench, seen, [b"many/1"])
+    for folder in (b"many", b"few"):
+        seen.note(folder, 1, ("d",))
+    assert [None, ("d",), None] == [
+        seen.inside(b"many", 1),
+        seen.inside(b"few", 1),
+        seen.inside(b"few", 2),
+    ]
 
 
 async def test_the_rest_comes_when_half_is_taken(bench):

@@ -1,11 +1,14 @@
 """The words of one file on its way in: looked at, read once, or refused and why. All frozen."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, TypeVar, overload
 
 from watcher.core.tags import TAGS
+
+T = TypeVar("T")
+SHORT = 10  # characters
 
 
 class Stat(Protocol):
@@ -95,6 +98,71 @@ class Header:
     def series(self) -> str:
         """SeriesInstanceUID."""
         return self["SeriesInstanceUID"]
+
+
+class Alike(Mapping[int, str]):
+    """The values of one header of many: those of a `first`, and the `texts` where it differs.
+
+    The files of a series differ in two values of fifty. `at`: where among the texts those of its
+    own tags stand, which many have in common too. An empty text: it has none.
+    """
+
+    __slots__ = ("_at", "_first", "_texts")
+
+    def __init__(
+        self, first: Mapping[int, str], at: Mapping[int, int], texts: tuple[str, ...]
+    ) -> None:
+        self._first = first
+        self._at = at
+        self._texts = texts
+
+    @overload
+    def get(self, key: int, /) -> str | None: ...
+    @overload
+    def get(self, key: int, /, default: str | T) -> str | T: ...
+    def get(self, key: int, default: object = None) -> object:
+        """As of any mapping; a third of the time that one takes."""
+        at = self._at.get(key)
+        return self._first.get(key, default) if at is None else self._texts[at] or default
+
+    def __getitem__(self, key: int) -> str:
+        text = self.get(key)
+        if text is None:
+            raise KeyError(key)
+        return text
+
+    def __iter__(self) -> Iterator[int]:
+        return (key for key in {**self._first, **self._at} if key in self)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+class Headers:
+    """Makes headers of what many files say; those of one series share what is the same."""
+
+    def __init__(self) -> None:
+        self._said: dict[str, Mapping[str, str]] = {}  # by series: what its first file says
+        self._first: dict[str, Mapping[int, str]] = {}  # the same by tag
+        self._at: dict[tuple[str, ...], Mapping[int, int]] = {}  # for the tags of `Alike`
+        self._same: dict[str, str] = {}  # numbers: those of one series are those of another
+
+    def header(self, series: str, said: Mapping[str, str]) -> Header:
+        """The header that says so: text by tag, eight hexadecimal digits."""
+        first = self._said.setdefault(series, said)
+        if first is said:
+            self._first[series] = {int(tag, 16): text for tag, text in said.items()}
+        own = {tag: text for tag, text in said.items() if first.get(tag) != text}
+        if not first.keys() <= said.keys():
+            own |= dict.fromkeys(sorted(first.keys() - said.keys()), "")
+        tags = tuple(own)
+        if tags not in self._at:
+            self._at[tags] = {int(tag, 16): at for at, tag in enumerate(tags)}
+        texts = (
+            self._same.setdefault(text, text) if len(text) < SHORT else text
+            for text in own.values()
+        )
+        return Header(Alike(self._first[series], self._at[tags], tuple(texts)))
 
 
 class RefusalCode(StrEnum):

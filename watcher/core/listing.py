@@ -1,6 +1,7 @@
 """A filed instance as one line of a catalog."""
 
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from watcher.core.archived import Entry
 from watcher.core.scans import instance_number
@@ -14,7 +15,6 @@ def entry_of(instance: Instance, uri: str) -> Entry:
     in UTC to the second.
     """
     number = instance_number(instance)
-    arrived = datetime.fromtimestamp(instance.arrived, UTC)
     return Entry(
         uri=uri,
         uid=instance.header.sop_instance,
@@ -23,5 +23,10 @@ def entry_of(instance: Instance, uri: str) -> Entry:
         class_uid=instance.header.sop_class,
         instance_number=1 if number is None else number,
         id=uri,
-        created=arrived.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        created=_moment(round(instance.arrived, 6) // 1),
     )
+
+
+@lru_cache(maxsize=64)
+def _moment(second: float) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

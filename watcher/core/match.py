@@ -6,9 +6,10 @@ ID another series holds is renamed; a series known under another ID joins the ar
 """
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, groupby
 from typing import Final, Literal
 
 from watcher.core.archived import Archived, ArchivedResource, ArchivedScan, Entry
@@ -67,6 +68,7 @@ class Meeting:
         self.scan = scan
         self.old = old
         self.id = final
+        self._within: dict[str, str] = {}
         self._by_uid: dict[str, list[Known]] = {}
         self._by_name: dict[tuple[str, str], list[Known]] = {}
         self._paths: set[str] = set()
@@ -83,10 +85,15 @@ class Meeting:
         resources = self.old.resources if self.old else ()
         return next((resource for resource in resources if resource.label == label), None)
 
-    def target(self, label: str, name: str) -> str:
-        """Where a name of that resource lies, relative to the archived session's folder."""
-        resource = self.resource(label)
-        return beside(resource, name) if resource else f"SCANS/{self.id}/{label}/{name}"
+    def within(self, label: str) -> str:
+        """Where the files of that resource lie, relative to the archived session's folder.
+
+        With a slash after it, so that a name follows; the same text each time.
+        """
+        if label not in self._within:
+            resource = self.resource(label)
+            self._within[label] = beside(resource, "") if resource else f"SCANS/{self.id}/{label}/"
+        return self._within[label]
 
     def find(self, instance: Instance, label: str) -> Known | None:
         """The archived file that is, or may be, this one."""
@@ -100,6 +107,9 @@ class Meeting:
     def lists(self, path: str) -> bool:
         """Whether a catalog of the archived scan lists a file there."""
         return path in self._paths
+
+
+File = tuple[Meeting, Label, Instance]
 
 
 def suspects(scans: Sequence[Scan], archived: Archived | None) -> tuple[Suspect, ...]:
@@ -116,9 +126,11 @@ def twins(scans: Sequence[Scan]) -> tuple[Twin, ...]:
 
     Where one is a suspect too, the comparison with the archived file is the one that counts.
     """
+    several = repeated(instance for scan in scans for instance in scan.instances)
     first: dict[tuple[str, str], Instance] = {}
     found: list[Twin] = []
-    for meeting, _, instance in by_arrival(meet(scans, None)):
+    some = (each for each in files(meet(scans, None)) if each[2].header.sop_instance in several)
+    for meeting, _, instance in by_arrival(some):
         key = (instance.header.sop_instance, instance.header.sop_class)
         earlier = first.setdefault(key, instance)
         if key[0] and earlier.digest.lower() != instance.digest.lower():
@@ -173,7 +185,7 @@ def _code(xsi_type: str) -> str:
     return {"PE": "PT", "": "OT"}.get(code, code)
 
 
-def files(meetings: Sequence[Meeting]) -> Iterator[tuple[Meeting, Label, Instance]]:
+def files(meetings: Sequence[Meeting]) -> Iterator[File]:
     """Every incoming file, in the order of scans and resources."""
     for meeting in meetings:
         for resource in meeting.scan.resources:
@@ -181,17 +193,28 @@ def files(meetings: Sequence[Meeting]) -> Iterator[tuple[Meeting, Label, Instanc
                 yield meeting, resource.label, instance
 
 
-def by_arrival(meetings: Sequence[Meeting]) -> list[tuple[Meeting, Label, Instance]]:
-    """Every incoming file, first come first.
+def repeated(instances: Iterable[Instance]) -> frozenset[str]:
+    """The SOP UIDs that several of them have."""
+    counts = Counter(each.header.sop_instance for each in instances)
+    return frozenset(uid for uid, number in counts.items() if number > 1)
+
+
+def by_arrival(incoming: Iterable[File]) -> list[File]:
+    """These files, first come first.
 
     Arrivals that a lost ledger forgot are all alike: then the suffixed name came after the plain.
     """
+    ordered = sorted(incoming, key=_arrived)
+    return [each for _, some in groupby(ordered, _arrived) for each in sorted(some, key=_length)]
 
-    def came(file: tuple[Meeting, Label, Instance]) -> tuple[float, int, str]:
-        path = file[2].place.path
-        return file[2].arrived, len(path), path
 
-    return sorted(files(meetings), key=came)
+def _arrived(file: File) -> float:
+    return file[2].arrived
+
+
+def _length(file: File) -> tuple[int, str]:
+    path = file[2].place.path
+    return len(path), path
 
 
 def relation(instance: Instance, entry: Entry) -> int:

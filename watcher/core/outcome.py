@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from watcher.core.archived import Entry
+from watcher.core.listing import entry_of
 from watcher.core.match import Comparison, Known
 from watcher.core.session import Instance, Policy, Scan
 
@@ -13,18 +14,32 @@ UNKNOWN: Final = Comparison()
 
 @dataclass(frozen=True, slots=True)
 class Add:
-    """A file to link into the archive, and its line in the catalog of resource `folder`.
+    """A file to link into the archive, and into the catalog of resource `folder`.
 
-    `source` is relative to the prearchive session's folder, `target` to the archived one's.
+    There may be tens of thousands: paths are made when they are asked for.
     """
 
-    source: str
-    target: str
+    within: str  # the path of the folder it goes to, with a slash after it, if it is any
+    name: str
     scan: str
     folder: str  # the resource's label
     instance: Instance
-    entry: Entry
     replaces: Known | None = None  # the archived file that goes to the history for it
+
+    @property
+    def source(self) -> str:
+        """Where it lies, relative to the prearchive session's folder."""
+        return self.instance.place.path
+
+    @property
+    def target(self) -> str:
+        """Where it goes, relative to the archived session's folder."""
+        return self.within + self.name
+
+    @property
+    def entry(self) -> Entry:
+        """Its line in the catalog."""
+        return entry_of(self.instance, self.name)
 
 
 @dataclass(frozen=True, slots=True)

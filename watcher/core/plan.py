@@ -5,13 +5,14 @@ under the same UIDs none is chosen here: a policy says which stays, or that nobo
 Which file meets which: match.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from functools import cached_property
 from itertools import count
 
 from watcher.core import match
 from watcher.core.archived import Archived
-from watcher.core.listing import entry_of
 from watcher.core.match import Comparison, Known, Label, Meeting, suspects, twins
 from watcher.core.names import NAME_LENGTH, suffixed
 from watcher.core.outcome import (
@@ -59,38 +60,36 @@ def merge(
     for a newcomer that differs. `staying` are the IDs of the session's other scans, which stay.
     """
     meetings = match.meet(scans, archived, staying=staying)
-    sorter = _Sorter(compared, taken, policy)
-    for meeting, label, instance in match.by_arrival(meetings):
-        sorter.sort(meeting, label, instance)
+    sorter = _Sorter(meetings, compared, taken, policy)
+    for arrival in match.by_arrival(match.files(meetings)):
+        sorter.sort(*arrival)
     return sorter.result(meetings)
 
 
-@dataclass(frozen=True, slots=True)
-class _Holder:
-    """The newcomer that holds a SOP UID so far: as a new file, or in place of an archived one."""
-
-    add: Add
-    scan: str  # the incoming ID
-    copies: list[str] = field(default_factory=list)  # sources that are dropped for it
-
-
 class _Sorter:
-    """Takes the files in order of arrival and puts each on one list."""
+    """Takes the files in order of arrival and puts each on one list.
+
+    There may be tens of thousands, nearly all of them new: of such a one as little as can be is
+    kept. A newcomer that is an Add holds its SOP UID, as a new file or in an archived one's place.
+    """
 
     def __init__(
         self,
+        meetings: Sequence[Meeting],
         compared: Mapping[str, Comparison],
         taken: Taken,
         policy: Callable[[Instance], Policy],
     ) -> None:
+        self._meetings = meetings
         self._compared = compared
         self._is_taken = taken
         self._policy = policy
-        self._names: set[str] = set()  # targets given in this merge
-        self._adds: dict[str, Add] = {}  # by source
-        self._holders: dict[tuple[str, str], _Holder] = {}  # by SOP UID and the path replaced
+        self._repeated = match.repeated(each for _, _, each in match.files(meetings))
+        self._names: defaultdict[str, set[str]] = defaultdict(set)  # given here, by folder
+        self._adds: dict[Place, Add] = {}  # by where it lies
+        self._holders: dict[str | tuple[str, str], Add] = {}  # by `_key`, of repeated SOP UIDs
+        self._copies: defaultdict[Place, list[str]] = defaultdict(list)  # dropped for this one
         self._replaced: dict[str, str | None] = {}  # archived path: SOP UID in its place, if any
-        self._first: dict[tuple[str, str], str] = {}  # by SOP and class UID: what came first
         self._same: dict[str, Same] = {}  # by source
         self._differs: list[Differs] = []
         self._duplicates: list[Duplicate] = []
@@ -99,10 +98,8 @@ class _Sorter:
 
     def sort(self, meeting: Meeting, label: Label, instance: Instance) -> None:
         """Decides one file."""
-        uid = instance.header.sop_instance
-        self._first.setdefault((uid, instance.header.sop_class), instance.place.path)
         known = self._met(meeting, label, instance)
-        holder = self._holders.get((uid, known.path if known else ""))
+        holder = self._holders.get(_key(instance, known))
         if holder:
             self._beside(meeting, label, instance, holder)
         elif known:
@@ -137,28 +134,40 @@ class _Sorter:
             elif policy == "keep":
                 self._aside.append(Aside(source, instance, policy))
 
-    def _beside(self, meeting: Meeting, label: Label, instance: Instance, holder: _Holder) -> None:
+    def _beside(self, meeting: Meeting, label: Label, instance: Instance, add: Add) -> None:
         """One whose SOP UID another newcomer has."""
-        source, add = instance.place.path, holder.add
-        comparison = self._comparison(meeting, label, instance, holder)
+        source = instance.place.path
+        comparison = self._comparison(meeting, label, instance, add)
         relation = match.relation(instance, add.entry)
         if relation == match.OTHER_CLASS:
             self._other_class.append(OtherClass(source, add.target, instance, add.entry))
         elif relation == match.SAME or comparison.same:
             self._same[source] = Same(source, add.target, instance, listed=False)
-            holder.copies.append(source)
+            self._copies[add.instance.place].append(source)
         else:
             policy = self._policy(instance)
-            scans = (holder.scan, meeting.scan.id)
+            scans = (self._scans[add.source], meeting.scan.id)
             pair = Duplicate(add.instance, instance, scans, comparison, policy)
             self._duplicates.append(pair)
             if policy == "overwrite":
-                self._take_over(meeting, label, instance, holder)
+                self._take_over(meeting, label, instance, add)
             elif policy == "keep":
                 self._aside.append(Aside(source, instance, policy))
 
+    @cached_property
+    def _scans(self) -> Mapping[str, str]:
+        """The incoming scan's ID of every file, by source."""
+        every = match.files(self._meetings)
+        return {each.place.path: meeting.scan.id for meeting, _, each in every}
+
+    @cached_property
+    def _first(self) -> Mapping[tuple[str, str], str]:
+        """The source of what came first, by SOP and class UID."""
+        arrivals = match.by_arrival(match.files(self._meetings))
+        return {_uids(each): each.place.path for _, _, each in reversed(arrivals)}
+
     def _comparison(
-        self, meeting: Meeting, label: Label, instance: Instance, holder: _Holder
+        self, meeting: Meeting, label: Label, instance: Instance, add: Add
     ) -> Comparison:
         """What is known of it and the holder: it was compared with what came first of its UIDs.
 
@@ -166,47 +175,44 @@ class _Sorter:
         """
         known = meeting.find(instance, label)
         suspect = known is not None and match.relation(instance, known.entry) == match.SUSPECT
-        first = self._first[instance.header.sop_instance, instance.header.sop_class]
-        if suspect or first != holder.add.source:
+        if suspect or self._first[_uids(instance)] != add.source:
             return UNKNOWN
         return self._compared.get(instance.place.path, UNKNOWN)
 
-    def _take_over(
-        self, meeting: Meeting, label: Label, instance: Instance, holder: _Holder
-    ) -> None:
+    def _take_over(self, meeting: Meeting, label: Label, instance: Instance, old: Add) -> None:
         """The latest stays: what held the UID so far goes to the history, its copies with it."""
-        old = self._adds.pop(holder.add.source)
-        copies = [self._same.pop(source).instance for source in holder.copies]
+        place = old.instance.place
+        del self._adds[place]
+        copies = [self._same.pop(source).instance for source in self._copies.pop(place, ())]
         self._aside += [Aside(i.place.path, i, "overwrite") for i in (old.instance, *copies)]
         self._add(meeting, old.folder if old.replaces else label, instance, replaces=old.replaces)
 
     def _add(
         self, meeting: Meeting, label: str, instance: Instance, replaces: Known | None = None
     ) -> None:
-        target = next(
-            target
+        within, uid = meeting.within(label), instance.header.sop_instance
+        name = next(
+            name
             for name in _names(instance.place.name, instance.digest)
-            if not self._is_in_use(meeting, target := meeting.target(label, name), instance)
+            if not self._is_in_use(meeting, within, name, instance)
         )
-        source, uid = instance.place.path, instance.header.sop_instance
-        entry = entry_of(instance, target.rpartition("/")[2])
-        add = Add(source, target, meeting.id, label, instance, entry, replaces)
-        self._names.add(target)
-        self._adds[source] = add
+        add = Add(within, name, meeting.id, label, instance, replaces)
+        self._names[within].add(name)
+        self._adds[instance.place] = add
         if replaces:
             self._replaced[replaces.path] = uid or None  # blank UIDs never meet
-        if uid:
-            key = uid, replaces.path if replaces else ""
-            self._holders[key] = _Holder(add, meeting.scan.id)
+        if uid in self._repeated and uid:
+            self._holders[_key(instance, replaces)] = add
 
-    def _is_in_use(self, meeting: Meeting, target: str, instance: Instance) -> bool:
-        used = target in self._names or meeting.lists(target)
+    def _is_in_use(self, meeting: Meeting, within: str, name: str, instance: Instance) -> bool:
+        target = within + name
+        used = name in self._names[within] or meeting.lists(target)
         return used or self._is_taken(target, instance)
 
     def result(self, meetings: Sequence[Meeting]) -> Merge:
         """Everything decided, with what it means for scans and catalogs."""
         gains = [(meeting, gain) for meeting in meetings if (gain := self._gain(meeting))]
-        ordered = (self._adds.get(instance.place.path) for _, _, instance in match.files(meetings))
+        ordered = (self._adds.get(instance.place) for _, _, instance in match.files(meetings))
         return Merge(
             adds=tuple(add for add in ordered if add),
             same=tuple(self._same.values()),
@@ -234,10 +240,10 @@ class _Sorter:
 
     def _placed(self, resource: ScanResource) -> Iterator[Instance]:
         for instance in resource.instances:
-            add = self._adds.get(instance.place.path)
+            add = self._adds.get(instance.place)
             if add and add.folder == resource.label:
-                place = Place(add.scan, resource.label, add.entry.uri)
-                yield replace(instance, place=place)
+                place = Place(add.scan, resource.label, add.name)
+                yield instance if instance.place == place else replace(instance, place=place)
 
     def _touched(self, meetings: Sequence[Meeting]) -> Iterator[tuple[str, str]]:
         """Catalogs that gain or lose an entry, and those that have to be made again first."""
@@ -249,6 +255,16 @@ class _Sorter:
 
 
 _Gains = Sequence[tuple[Meeting, tuple[ScanResource, ...]]]
+
+
+def _key(instance: Instance, known: Known | None) -> str | tuple[str, str]:
+    """What one file alone may hold: its SOP UID, in the place of an archived file or in none."""
+    uid = instance.header.sop_instance
+    return (uid, known.path) if known else uid
+
+
+def _uids(instance: Instance) -> tuple[str, str]:
+    return instance.header.sop_instance, instance.header.sop_class
 
 
 def _moves(meetings: Iterator[Meeting]) -> dict[str, tuple[str, str]]:

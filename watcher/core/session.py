@@ -42,6 +42,15 @@ class Place:
         """Relative to the session's folder, with forward slashes."""
         return f"SCANS/{self.scan}/{self.folder}/{self.name}"
 
+    @classmethod
+    def of(cls, path: str) -> "Place | None":
+        """The place of such a path; None for any other."""
+        match path.split("/"):
+            case ["SCANS", scan, ("DICOM" | "secondary") as folder, name]:
+                return cls(scan, "DICOM" if folder == "DICOM" else "secondary", name)
+            case _:
+                return None
+
 
 @dataclass(frozen=True, slots=True)
 class Instance:

@@ -4,6 +4,7 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from io import BytesIO
 from types import MappingProxyType
 from typing import Final
 
@@ -13,7 +14,17 @@ from watcher.core.archived import Entry
 from watcher.core.errors import DocumentError
 from watcher.core.listing import entry_of
 from watcher.core.uris import decoded
-from watcher.dicom.entry import ENTRY, FIELD, META, SIZE, read_entry, stated, whole, write_entry
+from watcher.dicom.entry import (
+    ENTRY,
+    FIELD,
+    META,
+    SIZE,
+    entry_text,
+    read_entry,
+    stated,
+    whole,
+    write_entry,
+)
 from watcher.dicom.excerpt import Excerpt, excerpt
 from watcher.dicom.markup import (
     CATALOG,
@@ -33,6 +44,7 @@ __all__ = ["Selected", "compose", "entry_of", "merge", "read", "salvage", "selec
 WHAT: Final = "the catalog"
 PROJECT: Final = "PROJECT"
 
+_AROUND: Final = b"<cat:entries>", b"</cat:entries>"
 _ROOTS: Final = (f"{CATALOG}DCMCatalog", f"{CATALOG}Catalog")
 _ORDER: Final = ("metaFields", "tags", "sets", "entries", "dimensions", "voxelRes", "orientation")
 _NOTHING: Final[Mapping[str, Entry]] = MappingProxyType({})
@@ -69,13 +81,20 @@ def compose(
         root.set("ID", clean(catalog_id))
     if project:
         add(add(root, META), FIELD, clean(project), name=PROJECT)
-    held = add(root, f"{CATALOG}entries")
-    for entry in sorted(entries, key=_entry_order):
-        write_entry(add(held, ENTRY), entry)
+    add(root, f"{CATALOG}entries", "-" if entries else "")
     if dimensions:
         x, y, z = map(str, dimensions)
         add(root, f"{CATALOG}dimensions", x=x, y=y, z=z)
-    return serialise(root)
+    opened, closed = _AROUND
+    head, here, tail = serialise(root).partition(opened + b"-" + closed)
+    text = BytesIO()  # one copy of all the entries, and no tree of them
+    text.write(head)
+    if here:
+        text.write(opened + b"\n")
+        text.writelines(entry_text(each).encode() for each in sorted(entries, key=_entry_order))
+        text.write(b"  " + closed)
+    text.write(tail)
+    return text.getvalue()
 
 
 def read(data: bytes) -> tuple[str, tuple[Entry, ...]]:

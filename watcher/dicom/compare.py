@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from itertools import islice, zip_longest
 from typing import Final
 
-from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_for_tag
-
 from watcher.dicom.elements import (
     Element,
     Elements,
@@ -115,6 +113,8 @@ def _all(verdicts: Iterable[bool | None]) -> bool | None:
 
 
 def _name(tag: int) -> str:
+    from pydicom.datadict import keyword_for_tag  # noqa: PLC0415  as in `header`
+
     return keyword_for_tag(tag) or f"({tag >> 16:04x},{tag & 0xFFFF:04x})"
 
 
@@ -176,6 +176,8 @@ def _same_items(one: Element, other: Element, depth: int) -> bool | None:
 
 def _vr(one: Element, other: Element) -> bytes:
     """The VR as either says, else as the dictionary does; `US or SS` is read as the first."""
+    from pydicom.datadict import dictionary_has_tag, dictionary_VR  # noqa: PLC0415  as in `header`
+
     said = [each.vr for each in (one, other) if each.vr not in _UNKNOWN]
     if said or not dictionary_has_tag(one.tag):
         return said[0] if said else b""

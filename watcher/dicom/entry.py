@@ -2,6 +2,7 @@
 
 import re
 from datetime import datetime
+from functools import lru_cache
 from typing import Final
 
 from lxml import etree
@@ -15,6 +16,9 @@ ENTRY: Final = f"{CATALOG}entry"
 META: Final = f"{CATALOG}metaFields"
 FIELD: Final = f"{CATALOG}metaField"
 
+_ESCAPED: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"}
+_TEXT: Final = str.maketrans(_ESCAPED)
+_QUOTED: Final = str.maketrans({**_ESCAPED, '"': "&quot;", "\n": "&#10;", "\t": "&#9;"})
 _DCM: Final = "cat:dcmEntry"
 _MOMENT: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,15}(?:Z|[+-][0-9]{2}:[0-9]{2})?")
 _WHOLE: Final = re.compile(r"[+-]?[0-9]{1,18}")
@@ -22,25 +26,47 @@ _WHOLE: Final = re.compile(r"[+-]?[0-9]{1,18}")
 
 def write_entry(element: Element, entry: Entry) -> None:
     """Our own attributes and metaFields; those that say nothing are left as they are."""
-    own = {
-        "URI": clean(entry.uri),
-        "ID": clean(entry.id),
-        "UID": clean(entry.uid),
-        "instanceNumber": "" if entry.instance_number is None else str(entry.instance_number),
-        "digest": clean(entry.digest).lower(),
-        "createdTime": _moment(entry.created),
-        XSI_TYPE: _DCM,
-    }
-    for name, value in own.items():
+    for name, value in (*_own(entry), (XSI_TYPE, _DCM)):
         if value:
             element.set(name, value)
-    _write_meta(element, SIZE, "" if entry.size is None else str(entry.size))
-    _write_meta(element, CLASS, clean(entry.class_uid))
+    for name, value in _meta(entry):
+        if value:
+            _write_meta(element, name, value)
+
+
+def entry_text(entry: Entry) -> str:
+    """A new entry as `markup.serialise` writes it into a catalog, without making its elements."""
+    own = "".join(f' {name}="{value.translate(_QUOTED)}"' for name, value in _own(entry) if value)
+    meta = "".join(
+        f'        <cat:metaField name="{name}">{value.translate(_TEXT)}</cat:metaField>\n'
+        for name, value in _meta(entry)
+        if value
+    )
+    head = f'    <cat:entry{own} xsi:type="{_DCM}"'
+    if not meta:
+        return f"{head}/>\n"
+    inside = f"      <cat:metaFields>\n{meta}      </cat:metaFields>\n"
+    return f"{head}>\n{inside}    </cat:entry>\n"
+
+
+def _own(entry: Entry) -> tuple[tuple[str, str], ...]:
+    number = entry.instance_number
+    return (
+        ("URI", clean(entry.uri)),
+        ("ID", clean(entry.id)),
+        ("UID", clean(entry.uid)),
+        ("instanceNumber", "" if number is None else str(number)),
+        ("digest", clean(entry.digest).lower()),
+        ("createdTime", _moment(entry.created)),
+    )
+
+
+def _meta(entry: Entry) -> tuple[tuple[str, str], ...]:
+    size = "" if entry.size is None else str(entry.size)
+    return (SIZE, size), (CLASS, clean(entry.class_uid))
 
 
 def _write_meta(element: Element, name: str, value: str) -> None:
-    if not value:
-        return
     fields = element.find(META)
     if fields is None:
         fields = etree.Element(META)
@@ -52,6 +78,7 @@ def _write_meta(element: Element, name: str, value: str) -> None:
     add(fields, FIELD, value, name=name)
 
 
+@lru_cache(maxsize=64)
 def _moment(text: str) -> str:
     """An xs:dateTime; empty where it is none."""
     if not _MOMENT.fullmatch(text):

@@ -1,6 +1,7 @@
 """What a DICOM file says of itself: the gathered raw bytes, decoded; and whether it is ours.
 
-pydicom gives the character sets and the dictionary; `Any` and its warnings (which show values)
+pydicom gives the character sets and the dictionary, where a file needs them: it takes a tenth of a
+second to import, and most files say their VRs, in ASCII. `Any` and its warnings (which show values)
 end here. ASCII bytes mean the same in every character set of PS3.3 C.12.1.1.2.
 """
 
@@ -14,9 +15,6 @@ from functools import lru_cache
 from struct import Struct
 from types import MappingProxyType
 from typing import Final
-
-from pydicom.charset import convert_encodings, decode_bytes
-from pydicom.datadict import dictionary_VR
 
 from watcher.core.file import Header, Refusal, RefusalCode
 from watcher.core.tags import KEYWORDS
@@ -80,6 +78,8 @@ _known: Final = lru_cache(maxsize=4096)(_value)
 
 def _dictionary(tag: int) -> str:
     """The VR of PS3.6; UN for a private tag. `US or SS` is read as the first."""
+    from pydicom.datadict import dictionary_VR  # noqa: PLC0415  see above
+
     try:
         return dictionary_VR(tag)[:2]
     except KeyError:
@@ -115,7 +115,9 @@ def _decoded(vr: str, value: bytes, character_set: bytes) -> str:
     if value.isascii() and b"\x1b" not in value:
         return value.decode("ascii")
     with _silence():
-        encodings = _encodings(character_set)
+        from pydicom.charset import convert_encodings, decode_bytes  # noqa: PLC0415  see above
+
+        encodings = convert_encodings(_terms(character_set))
         if vr == "PN":
             groups = (decode_bytes(part, encodings, _NAME) for part in value.split(b"="))
             return "=".join(groups)
@@ -135,9 +137,9 @@ def _silence() -> Iterator[None]:
         logger.disabled = before
 
 
-def _encodings(character_set: bytes) -> list[str]:
+def _terms(character_set: bytes) -> list[str]:
     terms = character_set.decode("latin-1").strip(" \0").split("\\")
-    return convert_encodings([term.strip(" \0") for term in terms])
+    return [term.strip(" \0") for term in terms]
 
 
 def judge(walk: Walk, header: Header, *, filed: bool = False) -> Refusal | None:

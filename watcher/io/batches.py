@@ -1,9 +1,11 @@
 """The next batch of a watch's events, or why there is none."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from typing import Final
 
+import anyio
+import anyio.lowlevel
 import watchfiles
 
 Batch = set[tuple[watchfiles.Change, str]]
@@ -36,6 +38,28 @@ async def next_batch(watch: AsyncGenerator[Batch, None]) -> Batch | Fault:
     except* Exception as group:
         batch = Fault(_why(group))
     return batch
+
+
+async def begin(
+    watch: AsyncGenerator[Batch, None], stand: Callable[[], None]
+) -> tuple[Batch | Fault, bool]:
+    """The first batch, or why there is none; and whether the watch stood: then `stand` was called.
+
+    It is called as soon as the watch waits: awatch sets up all it watches before that.
+    """
+    first: list[Batch | Fault] = []
+
+    async def wait() -> None:
+        first.append(await next_batch(watch))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(wait)
+        await anyio.lowlevel.checkpoint()
+        await anyio.lowlevel.checkpoint()  # trio may let us go on first, once
+        stood = not first or not isinstance(first[0], Fault)
+        if stood:
+            stand()
+    return first[0], stood
 
 
 def _why(error: BaseException) -> str:

@@ -31,6 +31,7 @@ from watcher.io.rows import (
     NAMED,
     add_instances,
     has_in_hand,
+    instances_in,
     named,
     put,
     session_in,
@@ -268,11 +269,8 @@ class Ledger:
 
     def instances(self, owner: str, *, in_hand: bool = False) -> list[Instance]:
         """The files of a session: those filed, or those reserved but not yet durable."""
-        row = tables.instance.c
-        query = select(tables.instance).where(row.session == owner, row.in_hand.is_(in_hand))
         with self.read() as tx:
-            rows = tx.execute(query.order_by(row.scan, row.folder, row.name)).mappings()
-            return [tables.instance_row(each) for each in rows]
+            return instances_in(tx, owner, in_hand=in_hand)
 
     def source_folders(self, owner: str) -> set[tuple[str, bytes]]:
         """The drops and directories a session took files from."""

@@ -19,10 +19,13 @@ import anyio
 import watchfiles
 from anyio.abc import TaskStatus
 
-from watcher.io.batches import FULL, Batch, Fault, next_batch
+from watcher.io.batches import FULL, Batch, Fault, begin, next_batch
 
-DOUBT = 3000
-"""Distinct paths in one batch that make a lost event likely: 16384 slots, four for a file."""
+DOUBT = 1000
+"""Distinct paths in one batch that make a lost event likely: 16384 slots, four for a file.
+
+A quarter of them, as a full queue may be read in several batches.
+"""
 
 Hint = Callable[[str, bytes | None], None]
 Health = Callable[[str, bool, str], None]
@@ -99,6 +102,7 @@ class Observer:
             with anyio.move_on_after(pause):
                 await cut.wait()
             pause = min(2 * pause, longest)
+        self._announce(task_status)  # stopped before it stood
 
     def stop(self) -> None:
         """End `run` at once: far quicker than cancelling it, which may take a whole tick."""
@@ -121,10 +125,9 @@ class Observer:
             await self._without(cut, task_status)
             return None
         async with aclosing(self._open(watched.values(), cut, tick=self._tick)) as watch:
-            batch = await next_batch(watch)
-            if isinstance(batch, Fault) and not cut.is_set():
+            batch, stood = await begin(watch, lambda: self._stand(watched, task_status))
+            if isinstance(batch, Fault) and not stood and not cut.is_set():
                 return await self._sort_out(cut, batch)
-            self._stand(watched, task_status)
             retry = anyio.current_time() + self._backoff[1]
             while not cut.is_set() and not isinstance(batch, Fault):
                 self._pass_on(batch, watched)
@@ -211,7 +214,7 @@ class Observer:
         return self._watch(
             *paths,
             watch_filter=None,
-            debounce=200,
+            debounce=50,
             step=step,
             stop_event=cut,
             rust_timeout=tick,

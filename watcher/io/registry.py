@@ -158,9 +158,12 @@ class Registry:
     def filed_since(self) -> list[str]:
         """The open entries whose SOP instances were filed after them, and are staged still."""
         row, filed = tables.quarantine.c, tables.instance.c
+        waiting = (row.open.is_(True), row.sop != "")
+        later = (filed.sop == row.sop, filed.in_hand.is_(False), filed.arrived > row.set_aside)
         with self._ledger.read() as tx:
-            later = (filed.sop == row.sop, filed.in_hand.is_(False), filed.arrived > row.set_aside)
-            query = select(row.id).distinct().where(row.open.is_(True), row.sop != "", *later)
+            if tx.execute(select(row.id).where(*waiting).limit(1)).first() is None:
+                return []  # SQLite would read every file for it
+            query = select(row.id).distinct().where(*waiting, *later)
             return list(tx.execute(query.order_by(row.id)).scalars())
 
 

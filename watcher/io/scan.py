@@ -6,7 +6,7 @@ A look decides what is there; events only say where to look (stack facts 1.4, R1
 
 import errno
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence, Sized
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -22,6 +22,15 @@ DEPTH = 100
 class Known(Protocol):
     """The files that need nothing more: left out of what a look gives, in the thread that looks."""
 
+    names: bool
+    """Whether names alone will do."""
+
+    def inside(self, folder: bytes, listing: int) -> Sequence[str] | None:
+        """The directories in one where nothing else was new at this listing; None: it is read."""
+
+    def note(self, folder: bytes, listing: int, inside: tuple[str, ...]) -> None:
+        """A directory was read, and nothing in it was new, but perhaps for directories."""
+
     def skips(self, path: bytes) -> bool:
         """Whether its name alone will do: it is not even looked at."""
 
@@ -31,6 +40,14 @@ class Known(Protocol):
 
 class _Nothing:
     """Every file is new."""
+
+    names = False
+
+    def inside(self, folder: bytes, listing: int) -> None:
+        """Nothing is known of any directory."""
+
+    def note(self, folder: bytes, listing: int, inside: tuple[str, ...]) -> None:
+        """Nor is anything kept."""
 
     def skips(self, path: bytes) -> bool:  # noqa: ARG002  as Known has it
         return False
@@ -166,10 +183,27 @@ class _Walk:
     def read(self, frame: _Frame) -> None:
         """List one directory: files to `found`, directories to the frame."""
         try:
-            with os.scandir(frame.fd) as entries:
-                frame.names = [entry.name for entry in entries if self.leads(entry, frame.path)]
+            inside = self.known.inside(frame.path, _listing(frame.fd)) if self.known.names else None
+            frame.names = self.listed(frame) if inside is None else [*inside]
         except OSError as error:
             self.fail(frame.path, error)
+
+    def listed(self, frame: _Frame) -> list[str]:
+        """The directories in one, to enter; what else is in it is taken down."""
+        before, listing, inside = self.taken_down(), 0, []
+        with os.scandir(frame.fd) as entries:
+            for entry in entries:
+                listing += hash(entry.name)
+                if self.leads(entry, frame.path):
+                    inside.append(entry.name)
+        if before == self.taken_down():
+            self.known.note(frame.path, listing, tuple(inside))
+        return inside
+
+    def taken_down(self) -> int:
+        """How much was."""
+        given: tuple[Sized, ...] = (self.found, self.signs, self.aside, self.minded, self.failed)
+        return sum(map(len, given))
 
     def leads(self, entry: os.DirEntry[str], path: bytes) -> bool:
         """Whether an entry is a directory to enter; anything else is taken down."""
@@ -218,6 +252,15 @@ def _outermost(below: Collection[bytes]) -> list[tuple[bytes, ...]]:
         if not kept or parts[: len(kept[-1])] != kept[-1]:
             kept.append(parts)
     return kept
+
+
+def _listing(folder: int) -> int:
+    """What stands for the names in an open directory, in this process only.
+
+    Their hashes are keyed, and of 64 bits: no more is asked of it, as not all looks go by names.
+    """
+    with os.scandir(folder) as entries:
+        return sum(hash(entry.name) for entry in entries)
 
 
 def _join(path: bytes, name: str) -> bytes:

@@ -6,22 +6,20 @@ ledger knows as its record has it costs a look at its names only while it is REC
 
 import os
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-from watcher.core import names
-from watcher.core.errors import DocumentError, HeldError, StorageError
+from watcher.core import life, names
+from watcher.core.errors import DocumentError, StorageError
 from watcher.core.file import Candidate, Refusal, RefusalCode
 from watcher.core.policy import Drop
 from watcher.core.scans import study_of
 from watcher.core.session import Instance, Place, Session, Status
-from watcher.io import files
-from watcher.io.lease import session_key
-from watcher.io.stores import read_record
-from watcher.stages import promise as promises
+from watcher.io import files, known
+from watcher.io.ways import open_ways
 from watcher.stages import reading, withdrawing
 from watcher.stages.deleting import drop_moment
+from watcher.stages.found import Found, tree
 from watcher.stages.hands import make_all_own
 from watcher.stages.hop import Hop
 from watcher.stages.parts import Parts
@@ -29,39 +27,6 @@ from watcher.stages.parts import Parts
 Examine = Callable[[Sequence[dict[str, Any]]], Awaitable[list[dict[str, Any]]]]
 BATCH = 64  # files read in one question
 ENDED = (Status.ARCHIVED, Status.DELETED)
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A session in the tree: its record if it has one, its folder if it is there."""
-
-    project: str | None
-    moment: str  # the timestamp folder, absolute
-    label: str
-
-    @property
-    def id(self) -> str:
-        """The session's id."""
-        return os.path.basename(self.moment)
-
-    @property
-    def folder(self) -> str:
-        """Its folder."""
-        return os.path.join(self.moment, self.label)
-
-    @property
-    def plan(self) -> str:
-        """Where the plan of an archiving is, if there is one."""
-        return f"{self.folder}.plan.json"
-
-    def record(self) -> Session | None:
-        """What `LABEL.json`, or else the plan beside it, says."""
-        if os.path.lexists(f"{self.folder}.json"):
-            return read_record(f"{self.folder}.json")
-        try:
-            return promises.read(self.plan).session if os.path.lexists(self.plan) else None
-        except DocumentError:  # what it planned is lost; the folder tells the rest
-            return None
 
 
 async def sessions(parts: Parts, examine: Examine, thread: Hop) -> int:
@@ -75,89 +40,64 @@ async def sessions(parts: Parts, examine: Examine, thread: Hop) -> int:
 
 
 def _strangers(parts: Parts) -> Iterator[tuple[Found, Session | None]]:
-    known = {each.id: each for each in parts.ledger.sessions(tuple(Status))}
+    standing = known.revisions(parts.ledger)
     places: dict[str, list[Found]] = {}
-    for found in _tree(parts):
-        places.setdefault(found.id, []).append(found)
+    with open_ways():
+        for found in tree(parts):
+            places.setdefault(found.id, []).append(found)
     for wanted, several in sorted(places.items()):
+        if len(several) == 1 and _is_as(parts, standing.get(wanted), several[0]):
+            continue
         records = [record for each in several if (record := each.record())]
         record = max(records, key=withdrawing.freshness, default=None)
         # a session that was being moved has its record in one place and its folder in another
         with_folder = [each for each in several if os.path.isdir(each.folder)]
         found = (with_folder or several)[0]
         withdrawing.withdraw(parts, wanted, record, found.plan)
-        if not _agrees(parts, known.get(wanted), record, found):
+        if not _agrees(parts, standing.get(wanted), record, found):
             yield found, record
-    for gone in known.keys() - places.keys():
-        if known[gone].status not in ENDED:
+    for gone in standing.keys() - places.keys():
+        if standing[gone][0] not in ENDED:
             parts.ledger.forget(gone)
 
 
-def _agrees(parts: Parts, known: Session | None, record: Session | None, found: Found) -> bool:
-    if known is None:
+def _is_as(parts: Parts, standing: tuple[Status, int] | None, found: Found) -> bool:
+    """Whether a session is plainly as the ledger has it: at work with nobody, its record as new."""
+    if standing is None or found.is_planned or found.revision != standing[1]:
         return False
-    if known.status in ENDED:
-        _finish_ended(parts, known, found)
-        return True
-    if record is not None and record.revision > known.revision:
-        return False
-    if record is None or record.revision < known.revision:
-        parts.publish(known.id)
-    if known.status is not Status.RECEIVING:
-        return True
-    here = {path for path in files.walk(found.folder) if _place(path)}
-    rows = [*parts.ledger.instances(known.id, in_hand=True), *parts.ledger.instances(known.id)]
-    return here <= {each.place.path for each in rows}
+    status = standing[0]
+    return status in life.OPEN and (status is not Status.RECEIVING or _has_all(parts, found))
 
 
-def _finish_ended(parts: Parts, known: Session, found: Found) -> None:
+def _agrees(
+    parts: Parts, standing: tuple[Status, int] | None, record: Session | None, found: Found
+) -> bool:
+    if standing is None:
+        return False
+    status, revision = standing
+    if status in ENDED:
+        _finish_ended(parts, parts.ledger.session(found.id), found)
+        return True
+    if record is not None and record.revision > revision:
+        return False
+    if record is None or record.revision < revision:
+        parts.publish(found.id)
+    return status is not Status.RECEIVING or _has_all(parts, found)
+
+
+def _has_all(parts: Parts, found: Found) -> bool:
+    """Whether the ledger knows every file of a session."""
+    with open_ways():
+        here = {path for path in files.walk(found.folder) if _place(path)}
+    return here <= known.places(parts.ledger, found.id)
+
+
+def _finish_ended(parts: Parts, session: Session, found: Found) -> None:
     """Archived, but the plan was not struck any more; deleted, but folders were left."""
     if os.path.lexists(found.plan) and parts.storage.is_there("archive"):
-        withdrawing.finish(parts, known, found.plan)
-    elif known.status is Status.DELETED and files.remove_empty_below(found.folder):
+        withdrawing.finish(parts, session, found.plan)
+    elif session.status is Status.DELETED and files.remove_empty_below(found.folder):
         drop_moment(parts, found.moment)
-
-
-def _tree(parts: Parts) -> Iterator[Found]:
-    prearchive = parts.storage.stores.prearchive
-    for name in sorted(files.names_in(prearchive)):
-        path = os.path.join(prearchive, name)
-        if names.is_timestamp(name):
-            yield from _moment(parts, None, path)
-        elif not name.startswith(".") and os.path.isdir(path):
-            for moment in sorted(files.names_in(path)):
-                if names.is_timestamp(moment):
-                    yield from _moment(parts, name, os.path.join(path, moment))
-            if name in parts.projects.known and not files.names_in(path):
-                files.remove_empty(path)
-
-
-def _moment(parts: Parts, project: str | None, moment: str) -> Iterator[Found]:
-    here = files.names_in(moment)
-    if halves := [name for name in here if name.startswith(".") and name.endswith(".new")]:
-        _sweep(parts, moment, halves)
-    labels = {_label(name) for name in here if not name.startswith(".")}
-    if not labels:
-        files.remove_empty(moment)
-    for label in sorted(labels):
-        yield Found(project, moment, label)
-
-
-def _sweep(parts: Parts, moment: str, names: Sequence[str]) -> None:
-    """Documents that a crash left half written, unless a command is just writing one."""
-    owner = os.path.basename(moment)
-    with suppress(HeldError), ExitStack() as held:
-        held.enter_context(parts.leases.hold([session_key(owner)], parts.clock.now()))
-        held.enter_context(parts.leases.exclusive(f"record/{owner}"))
-        for name in names:
-            files.remove(os.path.join(moment, name))
-
-
-def _label(name: str) -> str:
-    for ending in (".plan.json", ".delete.json", ".split.json", ".ahead.json", ".json", ".xml"):
-        if name.endswith(ending):
-            return name.removesuffix(ending)
-    return name
 
 
 def _place(path: str) -> Place | None:

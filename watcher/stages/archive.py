@@ -60,16 +60,28 @@ def _abandon(parts: Parts, session: Session) -> None:
 
 def _try(parts: Parts, session: Session, started: float) -> Session:
     for _ in range(TRIES):
-        judged = judge(parts, session)
-        if not judged.going:
-            return _refuse(parts, judged)
-        promise = plan(parts, judged)
-        promises.write(parts, promise)
+        promise = _promise(parts, session)
+        if not isinstance(promise, Promise):
+            return promise
         try:
             return fulfil(parts, promise, started)
         except OutdatedError:
             withdrawing.take_back(parts, promise)
     return _fail(parts, session, "the archived session changed during every attempt")
+
+
+def _promise(parts: Parts, session: Session) -> Promise | Session:
+    """What is promised, written down, or the session that nothing of goes in.
+
+    Of a large session the promise alone is held while it is carried out, not all that is known.
+    """
+    judged = judge(parts, session)
+    if not judged.going:
+        return _refuse(parts, judged)
+    promise = plan(parts, judged)
+    del judged
+    promises.write(parts, promise)
+    return promise
 
 
 def _refuse(parts: Parts, judged: Judged) -> Session:
@@ -152,7 +164,7 @@ def fulfil(parts: Parts, promise: Promise, started: float) -> Session:
 def _remain(parts: Parts, promise: Promise, remains: Remains) -> Session:
     """The session that stays, with what findings hold of it."""
     session = promise.session
-    gone = [place for path in promise.sources if (place := _place(path))]
+    gone = [place for path in promise.sources if (place := Place.of(path))]  # strays lie anywhere
     parts.ledger.drop_instances(session.id, gone)
     moved = parts.ledger.move(
         session.id,
@@ -166,15 +178,6 @@ def _remain(parts: Parts, promise: Promise, remains: Remains) -> Session:
     parts.publish(done.id)
     parts.announce(done)
     return done
-
-
-def _place(path: str) -> Place | None:
-    """The place a source names; None for a stray, which may lie deeper."""
-    match path.split("/"):
-        case ["SCANS", scan, ("DICOM" | "secondary") as folder, name]:
-            return Place(scan, "DICOM" if folder == "DICOM" else "secondary", name)
-        case _:
-            return None
 
 
 def _give_up(parts: Parts, session: Session, error: str) -> Session:

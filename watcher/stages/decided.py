@@ -37,29 +37,40 @@ def decision_on(
     )
 
 
-def note_all(parts: Parts, session: Session) -> None:
-    """Keep and say every decision on a session that a crash left unsaid."""
+def note_all(parts: Parts, session: Session, known: set[bytes] | None = None) -> None:
+    """Keep and say every decision on a session that a crash left unsaid; `known` see `lines`."""
     for decision in session.decisions:
-        note(parts, session, decision)
+        note(parts, session, decision, known)
 
 
-def note(parts: Parts, session: Session, decision: Decision) -> None:
-    """Keep a decision for good and say it, once; later files of its studies follow it."""
+def note(
+    parts: Parts, session: Session, decision: Decision, known: set[bytes] | None = None
+) -> None:
+    """Keep a decision for good and say it, once; later files of its studies follow it.
+
+    `known`: what `lines` gave, for a caller that has many.
+    """
     parts.storage.require("history")
     values = {"timestamp": iso(decision.when), "session": session.id, **_words(decision)}
     line = json.dumps(values)
-    path = parts.storage.decisions
-    known = (files.read_if_there(path) or b"").replace(b'+00:00", ', b'Z", ')  # until 0.4.0
-    if line.encode() in known.splitlines():
+    known = lines(parts) if known is None else known
+    if line.encode() in known:
         return
     bind(parts, values)
-    journal.append_line(path, line)
+    journal.append_line(parts.storage.decisions, line)
+    known.add(line.encode())
     parts.emit(
         "session.decided",
         **parts.said(session, command=decision.command, user=decision.who),
         reason=decision.reason,
         passed=list(decision.passed),
     )
+
+
+def lines(parts: Parts) -> set[bytes]:
+    """The decisions kept for good, as they are written now."""
+    data = files.read_if_there(parts.storage.decisions) or b""
+    return set(data.replace(b'+00:00", ', b'Z", ').splitlines())  # until 0.4.0
 
 
 def kept(parts: Parts) -> Iterator[dict[str, Any]]:
@@ -73,12 +84,18 @@ def kept(parts: Parts) -> Iterator[dict[str, Any]]:
 
 def bind(parts: Parts, values: Mapping[str, Any]) -> None:
     """Send later files of the studies of a decision, as it was kept, where it says (spec 6)."""
+    for key, to in bound(values).items():
+        parts.receiving.bind(key, to)
+
+
+def bound(values: Mapping[str, Any]) -> dict[SessionKey, Bound]:
+    """Where a decision, as it was kept, sends later files of its studies."""
     if not (values.get("from") and values.get("to")):
-        return
+        return {}
     (project, label), (to_project, to_label) = values["from"], values["to"]
     to = Bound(to_project, to_label, values["subject"])
-    for study in dict.fromkeys((values["study"], *values.get("studies", ()))):
-        parts.receiving.bind(SessionKey(project, study, label), to)
+    of = dict.fromkeys((values["study"], *values.get("studies", ())))
+    return {SessionKey(project, study, label): to for study in of}
 
 
 def told(session: Session) -> list[dict[str, object]]:

@@ -1,8 +1,10 @@
 """What archiving a session writes: the next text of every catalog it touches, and of the XML."""
 
+import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 
 from watcher.core import names
 from watcher.core.archived import Archived, ArchivedResource, ArchivedScan, Entry
@@ -15,6 +17,7 @@ from watcher.core.scans import studies
 from watcher.core.session import UNASSIGNED, Scan, ScanResource, Session
 from watcher.dicom import catalog, document
 from watcher.dicom.scan import dimensions_of
+from watcher.io import files
 from watcher.stages.parts import Parts
 from watcher.stages.session_xml import is_behind, more
 from watcher.stages.shelf import BARE, Shelf
@@ -64,26 +67,42 @@ def documents_of(session: Session, scans: Sequence[Scan], merge: Merge, shelf: S
 
 @dataclass(frozen=True, slots=True)
 class Next:
-    """A document's next text; a catalog that is there gains or replaces these entries."""
+    """A document's next text; a catalog that is there gains or replaces these entries.
+
+    `own`: a catalog of the prearchive session that has the very text, relative to its folder. Then
+    only the `digest` is held here, SHA-256 in hex.
+    """
 
     text: bytes
     adds: tuple[Entry, ...] = ()
     replaces: Mapping[str, Entry] = field(default_factory=dict)
+    own: str = ""
+    digest: str = ""
 
 
 def catalogs_of(session: Session, merge: Merge, shelf: Shelf) -> dict[str, Next]:
     """The next text of every catalog that is touched or new, by path in the archived session."""
     project = session.project or ""
     texts = {
-        names.catalog_path(scan.id, resource.label): Next(whole_catalog(scan, resource, project))
+        path: _new(shelf, path, whole_catalog(scan, resource, project))
         for scan in (*merge.new_scans, *(scan for _, scan in merge.new_resources))
         for resource in scan.resources
+        for path in [names.catalog_path(scan.id, resource.label)]
     }
     for key in merge.touched:
         scan, resource = _find(shelf.archived, key)
         adds = [add for add in merge.adds if (add.scan, add.folder) == key]
         texts[resource.catalog] = _catalog(shelf, scan, resource, adds, project)
     return texts
+
+
+def _new(shelf: Shelf, path: str, text: bytes) -> Next:
+    """A catalog where there is none: what the build has made, where that is the very same."""
+    own = os.path.join(shelf.parts.storage.folder(shelf.session), path)
+    free = not os.path.lexists(os.path.join(shelf.folder, path))
+    if free and files.may_be_file(own) and files.read_if_there(own) == text:
+        return Next(b"", own=path, digest=sha256(text).hexdigest())
+    return Next(text)
 
 
 def waiting_xml(parts: Parts, session: Session, scans: Sequence[Scan]) -> bytes:

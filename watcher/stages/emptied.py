@@ -1,6 +1,7 @@
 """The directories of one drop that this daemon emptied: removed once they are quiet (spec 5)."""
 
 import os
+from itertools import islice
 
 from watcher.core.errors import MissingPlaceError, StorageError
 from watcher.core.policy import Drop
@@ -17,11 +18,17 @@ class Emptied:
 
     def add(self, path: bytes, now: float) -> None:
         """A source is gone from its directory."""
-        self._at[os.path.dirname(path)] = now
+        if folder := os.path.dirname(path):
+            self._at.pop(folder, None)
+            self._at[folder] = now  # the last of them all
+
+    def is_due(self, now: float) -> bool:
+        """Whether one of them is quiet."""
+        return any(now - at >= self._rest for at in islice(self._at.values(), 1))
 
     def prune(self, now: float) -> None:
         """Remove those that are quiet and empty; never one in which something lies."""
-        old = {path for path, at in self._at.items() if now - at >= self._rest and path}
+        old = {path for path, at in self._at.items() if now - at >= self._rest}
         if not old:
             return
         for path in old:

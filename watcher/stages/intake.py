@@ -157,8 +157,9 @@ class Intake:
 
     async def step(self) -> None:
         """One round: everything that is due now, but for the units, which land beside it."""
-        self._idle = not self._is_ready()
-        if not self._is_there():
+        there = self._is_there()
+        self._idle = not there or self.low()
+        if not there:
             return
         async with self.units.eyes:
             full = await self.looker.look()
@@ -169,7 +170,9 @@ class Intake:
         await self._tell_stuck()
         if not self.low():
             await self._take()
-        await self.looker.thread(self.looker.prune, self.parts.clock.monotonic())
+        now = self.parts.clock.monotonic()
+        if self.looker.met.emptied.is_due(now):
+            await self.looker.thread(self.looker.prune, now)
 
     async def _take(self) -> None:
         if self.filer.left_in_hand:

@@ -5,7 +5,7 @@ the ledger at the first look (core/kept.py). Else it is the few that stay where 
 """
 
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from watcher.core.file import Fingerprint
 from watcher.core.kept import Kept
@@ -21,6 +21,8 @@ class Keeping:
         self._receiving = receiving
         self._drop = drop
         self._kept = Kept()
+        self._listings: dict[int, tuple[str, ...]] = {}
+        """For directories in which all was known, as they were listed: the directories in them."""
         self._lock = threading.Lock()  # of the table: looks ask, and files are done meanwhile
         self._loaded = False
 
@@ -39,9 +41,19 @@ class Keeping:
         self._loaded = True
 
     def begin(self) -> None:
-        """A full look begins."""
+        """A full look begins that asks every file."""
+        self._listings = {}
         with self._lock:
             self._kept.begin()
+
+    def inside(self, folder: bytes, listing: int) -> Sequence[str] | None:
+        """As `scan.Known`: what a look has noted since the last that asked every file."""
+        return self._listings.get(hash((folder, listing)))
+
+    def note(self, folder: bytes, listing: int, inside: tuple[str, ...]) -> None:
+        """As `scan.Known`. Only of a kept drop: else next to nothing stays in a directory."""
+        if self._drop.after == "keep":
+            self._listings[hash((folder, listing))] = inside
 
     def knows(self, path: bytes) -> bool:
         """Whether a file of this name needed nothing more."""
@@ -65,9 +77,9 @@ class Keeping:
         self.sources.pop(path, None)
 
     def forget_unmet(self, pending: Collection[bytes], beat: Callable[[], None]) -> list[bytes]:
-        """After a complete look: forget what it did not meet, in the ledger too, page by page.
+        """After a complete look since `begin`: forget what it did not meet, page by page.
 
-        `pending`: the paths it gave. Gives what of `sources` is gone.
+        `pending`: the paths it gave. In the ledger too. Gives what of `sources` is gone.
         """
         gone = [path for path in self.sources if path not in pending and not self._was_met(path)]
         for path in gone:

@@ -4,8 +4,9 @@ Looks decide, hints only say where to look (house 1.1). Losing every hint costs 
 """
 
 import math
+import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -75,10 +76,10 @@ class Looker:
         self._identity: tuple[int, int] | None = None
 
     def hint(self, path: bytes | None) -> None:
-        """Something may have happened here; None: anywhere."""
+        """Something may have happened here; None: anywhere. Names that are no input say nothing."""
         if path is None:
             self.next_full, self._by_names = 0.0, WHOLLY
-        else:
+        elif self.gathering or not self._ignored(path):
             self._hints.add(path)
 
     def is_due(self) -> bool:
@@ -103,8 +104,6 @@ class Looker:
             await self.look_fully(names=by_names and self._by_names < WHOLLY - 1)
         if self.available:
             await self._look_at_hints()
-        if self.available:
-            await self._look_again()
         return full
 
     def prune(self, now: float) -> None:
@@ -150,14 +149,15 @@ class Looker:
         await self.met.remove_again()
         self.attempted = True
         if found.complete:
-            await self.met.forget_unmet(found, began=began)
+            await self.met.forget_unmet(found, began=began, names=names)
             self.looked = moment
         took = self.parts.clock.monotonic() - began
         rest = max(self.drop.rescan_interval, SHARE * took if answered else 0.0)
         self.next_full = self.parts.clock.monotonic() + rest
 
     def _look_wholly(self, sight: Sight) -> Look:
-        self.met.keeping.begin()
+        if not sight.names:
+            self.met.keeping.begin()
         root, ignore, beat = self.drop.path, self._ignore, self.thread.beat
         mind = self.gathering is not None
         if self.leaving:
@@ -167,13 +167,15 @@ class Looker:
 
     def _sight(self, *, names: bool = False) -> Sight:
         """What a look may leave out. A unit is seen whole, whatever its size."""
-        waits, pending = len(self.settler) - self._held, self.settler.pending
+        waits = len(self.settler) - self._held
         room = math.inf if self.gathering else self.room - waits
         many = self.settler.waiting() if room < waits else ()
         tops = Counter(top_of(each.path) for each in many if not each.reason)
-        return Sight(
-            self.met.keeping, lambda path: pending(path) is not None, room, tops, names=names
-        )
+        busy = {os.path.dirname(each.path) for each in self.settler.waiting()} if names else ()
+        return Sight(self.met.keeping, self._is_pending, room, tops, names=names, busy=busy)
+
+    def _is_pending(self, path: bytes) -> bool:
+        return self.settler.pending(path) is not None
 
     def _has_room(self) -> bool:
         """Whether files were left for later, and half of what came before them is taken."""
@@ -184,15 +186,17 @@ class Looker:
         return await self.thread(while_there, self.parts, self.drop, looking)
 
     async def _look_at_hints(self) -> None:
+        """Where something may have happened, and at what settles, if it is time: in one look."""
         hints, self._hints = self._hints, set()
         now = self.parts.clock.monotonic()
+        settling = self.settler.to_look(now)
         due = {path for at, path in self._again if at <= now}
         self._again = [(at, path) for at, path in self._again if at > now]
-        if not hints and not due:
+        if not (hints or due or settling):
             return
         if self.gathering:
             due |= hinted(hints)
-        found = await self._look_below(hints, hints | due)
+        found = await self._look_below(hints.union(settling), hints | due)
         new = [path for path in found.folders if path in hints] if found else ()
         self._again = sorted([*self._again, *((now + s, p) for s in AGAIN for p in new)])
 
@@ -210,32 +214,35 @@ class Looker:
 
         What is at `paths` stands in `found` too.
         """
-        sight = self._sight()
+        sight, asked = self._sight(), sorted(paths)
         try:
-            seen = await self._seen(lambda: stat(self.drop.path, sorted(paths)))
-            found = await self._seen(
-                lambda: look(
-                    self.drop.path,
-                    ignore=self._ignore,
-                    below=folders,
-                    beat=self.thread.beat,
-                    known=sight,
-                    mind=self.gathering is not None,
-                )
-            )
+            seen, found = await self._seen(lambda: self._peek(asked, folders, sight))
         except MissingPlaceError as error:
             self._unavailable(str(error))
             return None
         self.later |= sight.later
-        for path, each in zip(sorted(paths), seen, strict=True):
+        for path, each in zip(asked, seen, strict=True):
             if each is None:
                 self.met.vanished(path)
         here = [each for each in seen if isinstance(each, Seen)]
-        named = [each for each in here if not self._ignored(each.path)]
-        minded = [each for each in here if self._ignored(each.path) and is_minded(each)]
+        named = [each for each in here if self._is_input(each.path)]
+        minded = [each for each in here if is_minded(each) and not self._is_input(each.path)]
         found = replace(found, found=[*found.found, *named], minded=[*found.minded, *minded])
         await self.met.meet(found)
         return found
+
+    def _peek(
+        self, paths: Sequence[bytes], folders: set[bytes], sight: Sight
+    ) -> tuple[list[Seen | int | None], Look]:
+        """What lies at these paths, and in and below those of `folders` that are no files."""
+        seen = stat(self.drop.path, paths)
+        below = folders - {each.path for each in seen if isinstance(each, Seen)}
+        root, ignore, beat = self.drop.path, self._ignore, self.thread.beat
+        mind = self.gathering is not None
+        return seen, look(root, ignore=ignore, below=below, beat=beat, known=sight, mind=mind)
+
+    def _is_input(self, path: bytes) -> bool:
+        return self._is_pending(path) or not self._ignored(path)
 
     def _ignored(self, path: bytes) -> bool:
         *folders, name = path.split(b"/")
@@ -243,22 +250,6 @@ class Looker:
             self._ignore.ignored(part, is_dir=True, top=not at) for at, part in enumerate(folders)
         )
         return inside or self._ignore.ignored(name, top=not folders)
-
-    async def _look_again(self) -> None:
-        paths = self.settler.to_look(self.parts.clock.monotonic())
-        if not paths:
-            return
-        try:
-            found = await self._seen(lambda: stat(self.drop.path, paths))
-        except MissingPlaceError as error:
-            self._unavailable(str(error))
-            return
-        now = self.parts.clock.monotonic()
-        for path, seen in zip(paths, found, strict=True):
-            if isinstance(seen, Seen) and seen.kind == "file":
-                self.settler.see(path, seen.print, now)
-            elif not isinstance(seen, int):
-                self.met.gone(path)
 
     def tell_silence(self) -> None:
         """Say that a drop is not there whose directory does not answer. The call itself goes on."""

@@ -49,17 +49,18 @@ class Met:
     # -- by looks -----------------------------------------------------------------------------
 
     async def meet(self, found: Look) -> None:
-        """All that a look found."""
+        """All that a look found: at one moment, so that it is ripe together, and after it ended."""
+        now = self._parts.clock.monotonic()
         for seen in found.found:
-            await self._see(seen)
+            await self._see(seen, now)
         if self._gathering:
             for each in found.minded:
                 self._gathering.mind(each.path, each.print)
-        if self.signs is not None:
+        if self.signs is not None and found.folders:
             given = await self._thread(stat, self._drop.path, wanted(found))
             await self.signs.meet(found, [each for each in given if isinstance(each, Seen)])
 
-    async def _see(self, seen: Seen) -> None:
+    async def _see(self, seen: Seen, now: float) -> None:
         if seen.kind != "file":
             self._pass_by(seen)
             return
@@ -67,9 +68,9 @@ class Met:
             return
         known = self.keeping.sources.get(seen.path)
         if known is not None and known.same_content(seen.print):
-            await self._meet_taken(seen, known)
+            await self._meet_taken(seen, known, now)
             return
-        self._settler.see(seen.path, seen.print, self._parts.clock.monotonic())
+        self._settler.see(seen.path, seen.print, now)
 
     def _pass_by(self, seen: Seen) -> None:
         """A link, FIFO, socket or device stays; said once."""
@@ -83,7 +84,7 @@ class Met:
                 "file.waiting", **where, code=code, text=text, message=message, level="info"
             )
 
-    async def _meet_taken(self, seen: Seen, known: Fingerprint) -> None:
+    async def _meet_taken(self, seen: Seen, known: Fingerprint, now: float) -> None:
         """A source whose content is filed, and that could not be removed before: removed now.
 
         One that is not quite the same (another ctime) is read again before it is removed.
@@ -96,7 +97,7 @@ class Met:
             else:
                 self._stays(seen.path, seen.print)
         else:
-            self._settler.see(seen.path, seen.print, self._parts.clock.monotonic())
+            self._settler.see(seen.path, seen.print, now)
 
     async def remove_again(self) -> None:
         """Sources that could not be removed before (`drop.readonly`)."""
@@ -109,8 +110,11 @@ class Met:
     async def _forget_taken(self, gone: list[bytes]) -> None:
         await self._thread(self._parts.receiving.forget_taken, self._drop.name, gone)
 
-    async def forget_unmet(self, found: Look, *, began: float) -> None:
-        """Forget what a complete look, that began then, did not find."""
+    async def forget_unmet(self, found: Look, *, began: float, names: bool) -> None:
+        """Forget what a complete look, that began then, did not find.
+
+        One by `names` passes over what it knows: what of that is gone is found by one that asks.
+        """
         paths = {seen.path for seen in found.found} | {*found.signs}
         if self._gathering:
             self._gathering.mind_only({each.path for each in found.minded})
@@ -118,8 +122,9 @@ class Met:
         waiting = [each.path for each in self._settler.waiting()] if not self._caught_up else []
         if lost or not self._caught_up:
             await self._thread(self._release_all, lost, waiting)
-        for path in await self._thread(self.keeping.forget_unmet, paths, self._thread.beat):
-            self._staying.forget(path)
+        if not names:
+            for path in await self._thread(self.keeping.forget_unmet, paths, self._thread.beat):
+                self._staying.forget(path)
         if lasting := self._unstayed():
             await self._thread(self._writable_all, lasting)
 

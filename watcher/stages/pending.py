@@ -14,6 +14,7 @@ from watcher.io.lookup import Lookup
 from watcher.stages.parts import Parts
 
 MACHINE = "machine"  # why a file waits that the machine failed on
+OF_DROPS = ("drop.", "file.stuck")  # how the events begin that are raised of a drop
 READERS = "readers"  # the key of what is said of them
 FOLDERS = 10_000  # that are remembered as said to be misplaced
 
@@ -64,11 +65,12 @@ def tell_readers(parts: Parts, error: WorkerError | None) -> None:
 
 def forget_drops(parts: Parts, drops: Collection[str]) -> None:
     """End what was said of drops that the configuration has no more: nobody looks at them."""
-    for each in Lookup(parts.ledger).raised():
-        drop, of_drop = each.fields.get("drop"), each.event.startswith(("drop.", "file.stuck"))
-        if of_drop and drop not in drops:
+    said = {key for key, event in parts.conditions.open().items() if event.startswith(OF_DROPS)}
+    for each in Lookup(parts.ledger).raised() if said else ():
+        if each.key in said and each.fields.get("drop") not in drops:
             (ended,) = EVENTS[each.event].cleared_by
             message = "Its drop is configured no more"
+            drop = each.fields.get("drop")
             parts.conditions.clear(ended, each.key, drop=drop, message=message)
 
 

@@ -8,8 +8,10 @@ person; how it is carried out: carrying.
 import gzip
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from io import BytesIO
 from typing import Any, Final
 
 from watcher.core.archived import Entry
@@ -22,6 +24,7 @@ from watcher.io import files
 from watcher.stages.documents import Next
 from watcher.stages.parts import Parts
 
+PLAN: Final = "plan.json"
 SAME: Final = "same-instance"
 
 
@@ -33,11 +36,19 @@ class OutdatedError(RefusedError):
 
 @dataclass(frozen=True, slots=True)
 class Carry:
-    """A file that goes from the prearchive session's folder to the archived one's."""
+    """A file that goes from the prearchive session's folder to the archived one's.
+
+    Nearly all keep their places: `of` has one text for both then, and the plan only `source`.
+    """
 
     source: str
     target: str
     digest: str
+
+    @classmethod
+    def of(cls, source: str, target: str, digest: str) -> "Carry":
+        """A file, with what is alike kept once."""
+        return cls(source, source if target == source else target, digest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,22 +87,28 @@ class Retire:
 class Swap:
     """A document's next contents: `text`, or what is there with entries added and replaced.
 
-    Digests are SHA-256; `before` is empty where there was none. A large catalog that gains a file
-    is not written down again: its plan says which entries come.
+    Digests are SHA-256; `before` is empty where there was none. A catalog that gains a file is not
+    written down again: its plan says which entries come; nor is a new one that the prearchive
+    session has as it will be, in `own`.
     """
 
     path: str  # relative to the archived session's folder; "" is the session XML beside it
     before: str
     after: str
-    text: str
+    text: bytes
     adds: tuple[Entry, ...] = ()
     replaces: Mapping[str, Entry] = field(default_factory=dict)  # by the URI they replace
-    seen: Fingerprint | None = field(default=None, compare=False)  # as read; not written down
+    own: str = ""  # relative to `folder`, that of the prearchive session
+    folder: str = field(default="", compare=False)  # not written down, nor is `seen`
+    seen: Fingerprint | None = field(default=None, compare=False)  # as read
 
     def data(self, old: bytes | None) -> bytes:
         """The bytes to write in place of these; what is gzipped by its name stays so."""
+        if self.own:
+            own = files.read_if_there(os.path.join(self.folder, self.own))
+            return own or b""  # gone: not what was planned
         if self.text or old is None:
-            return _packed(self.path, self.text.encode())
+            return _packed(self.path, self.text)
         return _packed(self.path, catalog.merge(old, self.adds, replace=self.replaces))
 
 
@@ -149,31 +166,77 @@ def digest_of(data: bytes) -> str:
 
 def write(parts: Parts, promise: Promise) -> None:
     """Write the plan down; from here on a restart carries it out or takes it back."""
-    values = asdict(promise)
-    values["session"] = session_values(promise.session)
-    for swap in values["swaps"]:
-        del swap["seen"]
-        if swap["adds"] or swap["replaces"]:
-            swap["text"] = ""
-    if promise.remains:
-        values["remains"]["findings"] = [finding_values(f) for f in promise.remains.findings]
-    text = json.dumps(values, indent=1)
-    files.swap(parts.storage.beside(promise.session, "plan.json"), text.encode() + b"\n")
+    text = BytesIO()  # one copy of it in memory: of a large session it has megabytes
+    text.writelines(_lines(promise))
+    files.swap(parts.storage.beside(promise.session, PLAN), text.getvalue())
+
+
+def _lines(promise: Promise) -> Iterator[bytes]:
+    """The plan as JSON, with a line for each file."""
+    mark = b"{\n "
+    for each in fields(promise):
+        yield mark + json.dumps(each.name).encode() + b": "
+        value = getattr(promise, each.name)
+        if isinstance(value, tuple) and value and is_dataclass(value[0]):
+            yield b"[\n  "
+            yield from _listed(_values(one) for one in value)
+            yield b"\n ]"
+        else:
+            yield json.dumps(_values(value)).encode()
+        mark = b",\n "
+    yield b"\n}\n"
+
+
+def _listed(values: Iterable[Any]) -> Iterator[bytes]:
+    between = b""
+    for value in values:
+        yield between + json.dumps(value).encode()
+        between = b",\n  "
+
+
+def _values(value: Any) -> Any:
+    """A value of a plan as JSON has it."""
+    if isinstance(value, Carry):
+        target = {} if value.target == value.source else {"target": value.target}
+        return {"source": value.source, **target, "digest": value.digest}
+    if isinstance(value, Drop | Aside | Retire):
+        return asdict(value)
+    if isinstance(value, Session):
+        return session_values(value)
+    if isinstance(value, Swap):
+        return _swap_values(value)
+    if isinstance(value, Remains):
+        return {**asdict(value), "findings": [finding_values(each) for each in value.findings]}
+    return value
+
+
+def _swap_values(swap: Swap) -> dict[str, Any]:
+    gains = swap.adds or swap.replaces
+    return {
+        "path": swap.path,
+        "before": swap.before,
+        "after": swap.after,
+        "text": "" if gains else swap.text.decode(),
+        "own": swap.own,
+        "adds": [asdict(each) for each in swap.adds],
+        "replaces": {uri: asdict(each) for uri, each in swap.replaces.items()},
+    }
 
 
 def read(path: str) -> Promise:
     """The plan in a file; DocumentError where it does not hold one."""
+    folder = path.removesuffix(f".{PLAN}")
     try:
         values: dict[str, Any] = json.loads(files.read(path))
         return Promise(
             **{
                 **values,
                 "session": session_of(values["session"]),
-                "carries": tuple(Carry(**each) for each in values["carries"]),
+                "carries": tuple(map(_carry_of, values["carries"])),
                 "drops": tuple(Drop(**each) for each in values["drops"]),
                 "asides": tuple(Aside(**each) for each in values["asides"]),
                 "retires": tuple(Retire(**each) for each in values["retires"]),
-                "swaps": tuple(_swap_of(each) for each in values["swaps"]),
+                "swaps": tuple(_swap_of(each, folder) for each in values["swaps"]),
                 "remains": _remains(values["remains"]),
                 **{name: tuple(values[name]) for name in LISTS},
             }
@@ -182,10 +245,15 @@ def read(path: str) -> Promise:
         raise DocumentError("a plan beside a session can't be read") from error
 
 
-def _swap_of(values: dict[str, Any]) -> Swap:
+def _carry_of(values: dict[str, str]) -> Carry:
+    return Carry(**{"target": values["source"], **values})
+
+
+def _swap_of(values: dict[str, Any], folder: str) -> Swap:
     adds = tuple(Entry(**each) for each in values["adds"])
     replaces = {uri: Entry(**each) for uri, each in values["replaces"].items()}
-    return Swap(**{**values, "adds": adds, "replaces": replaces})
+    text = values["text"].encode()
+    return Swap(**{**values, "text": text, "adds": adds, "replaces": replaces}, folder=folder)
 
 
 def _remains(values: dict[str, Any] | None) -> Remains | None:
@@ -200,28 +268,30 @@ def swaps_of(
     prints: Mapping[str, Fingerprint | None],
     catalogs: Mapping[str, Next],
     xml: tuple[bytes | None, bytes],
+    *,
+    folder: str = "",
 ) -> tuple[Swap, ...]:
     """The documents of a plan, the session XML last: at most one swap for each.
 
-    `prints`: as what the documents before were read.
+    `prints`: as what the documents before were read; `folder`: the prearchive session's.
     """
     old, new = xml
-    found = [
-        _swap(path, before.get(path), each, prints.get(path))
+    found = (
+        replace(_swap(path, before.get(path), each), seen=prints.get(path), folder=folder)
         for path, each in sorted(catalogs.items())
-    ]
-    return (*found, _swap("", old, Next(new), None))
+    )
+    return (*found, _swap("", old, Next(new)))
 
 
-def _swap(path: str, old: bytes | None, new: Next, seen: Fingerprint | None) -> Swap:
+def _swap(path: str, old: bytes | None, new: Next) -> Swap:
     return Swap(
         path=path,
         before="" if old is None else digest_of(old),
-        after=digest_of(_packed(path, new.text)),
-        text=new.text.decode(),
+        after=new.digest or digest_of(_packed(path, new.text)),
+        text=new.text,
         adds=() if old is None else new.adds,
         replaces={} if old is None else new.replaces,
-        seen=seen,
+        own=new.own,
     )
 
 

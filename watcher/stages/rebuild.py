@@ -104,13 +104,16 @@ def tidy(parts: Parts, session: Session, filed: Sequence[Instance]) -> None:
     """Remove second names, or copies, that a crash left of files of this session: not recorded."""
     base = parts.storage.folder(session)
     in_hand = parts.ledger.instances(session.id, in_hand=True)
-    known = {each.place.path for each in (*filed, *in_hand)}
+    known = {each.place for each in (*filed, *in_hand)}
     strangers = [
-        path for path in files.walk(base) if path not in known and path.startswith("SCANS/")
+        path
+        for path in files.walk(base)
+        if path.startswith("SCANS/") and Place.of(path) not in known
     ]
     if all(path.endswith("_catalog.xml") for path in strangers):
         return
-    inodes = {found for path in known if (found := _inode(os.path.join(base, path)))}
+    paths = (os.path.join(base, place.path) for place in known)
+    inodes = {found for path in paths if (found := _inode(path))}
     named = {name: each for each in filed for name in _names(each)}
     for path in strangers:
         second = _inode(os.path.join(base, path)) in inodes

@@ -13,12 +13,12 @@ from watcher.core.errors import (
 from watcher.core.policy import Drop, Identify
 from watcher.core.route import identify
 from watcher.core.session import Instance, Session, Status
-from watcher.io import agenda
+from watcher.io import agenda, known
 from watcher.io.lease import destination_key
 from watcher.stages import adopt, unit_carrying, unit_promise
 from watcher.stages.archive import carry_forward
 from watcher.stages.decide import carry_move, relocate
-from watcher.stages.decided import bind, kept, note_all
+from watcher.stages.decided import bound, kept, lines, note_all
 from watcher.stages.deleting import carry_delete, carry_scans
 from watcher.stages.hands import settle_hands
 from watcher.stages.hop import Hop
@@ -29,7 +29,6 @@ from watcher.stages.shelves import archive_index
 from watcher.stages.split import carry_split
 
 TO_CARRY_ON = (Status.BUILDING, Status.ARCHIVING, Status.MOVING, Status.DELETING)
-OPEN = tuple(sorted(life.OPEN))
 
 
 async def recover(parts: Parts, examine: adopt.Examine, thread: Hop) -> None:
@@ -61,8 +60,11 @@ def _say(parts: Parts, count: int, text: str) -> None:
 
 def _rebind(parts: Parts) -> None:
     """The bindings that people's decisions made, for a ledger that does not know them."""
-    for values in kept(parts):
-        bind(parts, values)
+    wanted = {key: to for values in kept(parts) for key, to in bound(values).items()}
+    there = known.bindings(parts.ledger)
+    for key, to in wanted.items():
+        if there.get(key) != to:
+            parts.receiving.bind(key, to)
 
 
 def _carry_all(parts: Parts) -> int:
@@ -92,9 +94,10 @@ def _carry_all(parts: Parts) -> int:
 
 def _tell_all(parts: Parts) -> None:
     """What a crash left unsaid of the sessions that wait for somebody."""
-    for session in parts.ledger.sessions(OPEN):
+    said = lines(parts)
+    for session in known.untold(parts.ledger):
         if session.decisions and parts.storage.is_there("history"):
-            note_all(parts, session)
+            note_all(parts, session, said)
         parts.announce(session)
 
 
@@ -118,8 +121,8 @@ def carry_on(parts: Parts, session_id: str) -> None:
 def reidentify(parts: Parts, drops: Mapping[str, Drop], rules: Identify) -> int:
     """Unassigned sessions are identified again at each start: their project may exist now."""
     number = 0
-    for session in parts.ledger.sessions((Status.READY, Status.CONFLICT, Status.ERROR)):
-        instances = parts.ledger.instances(session.id) if session.project is None else []
+    for session in known.unassigned(parts.ledger):
+        instances = parts.ledger.instances(session.id)
         drop = _drop_of(session, instances[0], drops) if instances else None
         if drop is None:
             continue

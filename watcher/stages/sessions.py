@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from anyio import TASK_STATUS_IGNORED, create_task_group
+from anyio import TASK_STATUS_IGNORED, create_task_group, sleep
 from anyio.abc import TaskStatus
 
 from watcher.core import life
@@ -32,6 +32,7 @@ from watcher.stages.recover import carry_on
 from watcher.stages.two_hands import Hands
 
 PAUSES = (1.0, 300.0)  # seconds: the first and the longest wait after a transient fault
+BREATH = 0.25  # seconds between two rounds at the least: files that stream in ring for each batch
 LONGEST = 60.0  # seconds between two looks at the ledger, whatever it said was due
 SHARE = 9.0  # times what sending files ahead took, before it is done again: a tenth of the time
 BEGUN = (Status.BUILDING, Status.ARCHIVING, Status.MOVING, Status.DELETING)
@@ -75,7 +76,8 @@ class Sessions:
                 pause = await self._thread(self._pause, began)
             except StorageError:
                 pause = PAUSES[0]  # the ledger failed; `daemon` says so once
-            await bell.wait(pause)
+            await sleep(BREATH)
+            await bell.wait(pause - BREATH)
 
     def postponed(self) -> int:
         """How many sessions could not be worked on for now."""

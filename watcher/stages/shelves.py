@@ -9,6 +9,7 @@ from watcher.core.errors import DocumentError, StorageError
 from watcher.dicom import document
 from watcher.io import files
 from watcher.io.registry import Shelf
+from watcher.io.ways import open_ways
 from watcher.stages.parts import Parts
 from watcher.stages.promise import Promise
 
@@ -44,13 +45,14 @@ def archive_index(parts: Parts) -> int:
     known = {(shelf.project, shelf.label): shelf for shelf in parts.registry.shelved()}
     here = set()
     number = 0
-    for project, label, path in _archived(parts.storage.stores.archive):
-        here.add((project, label))
-        print_ = files.print_of(path)
-        shelf = known.get((project, label))
-        now = (print_.size, print_.mtime_ns) if print_ else None
-        if shelf is None or (shelf.xml_size, shelf.xml_mtime_ns) != now:
-            number += _reshelve(parts, project, label, path, shelf)
+    with open_ways():
+        for project, label, path in _archived(parts.storage.stores.archive):
+            here.add((project, label))
+            print_ = files.print_of(path)
+            shelf = known.get((project, label))
+            now = (print_.size, print_.mtime_ns) if print_ else None
+            if shelf is None or (shelf.xml_size, shelf.xml_mtime_ns) != now:
+                number += _reshelve(parts, project, label, path, shelf)
     for project, label in known.keys() - here:
         parts.registry.unshelve(project, label)
     return number

@@ -6,7 +6,7 @@ some of each top-level folder are always let in, so that few files wait for no t
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 
 from watcher.core.file import Fingerprint
 from watcher.core.line import top_of
@@ -19,7 +19,8 @@ class Sight:
     """The files one look need not give (`scan.Known`). `later`: folders of those left for later.
 
     `room`: new files it may give; `pending` tells of those that are not new, and `tops` how many
-    there are by top-level folder, where they may be too many; `names`: a known name will do.
+    there are by top-level folder, where they may be too many; `names`: a known name will do, but
+    in the `busy` folders, in which files are pending.
     """
 
     def __init__(
@@ -30,17 +31,28 @@ class Sight:
         tops: Mapping[bytes, int],
         *,
         names: bool = False,
+        busy: Container[bytes] = (),
     ) -> None:
+        self.names = names
         self.later: set[bytes] = set()
         self._keeping = keeping
         self._pending = pending
         self._room = room
-        self._names = names
+        self._busy = busy
         self._tops = Counter(tops)
+
+    def inside(self, folder: bytes, listing: int) -> Sequence[str] | None:
+        """As `scan.Known`."""
+        return None if folder in self._busy else self._keeping.inside(folder, listing)
+
+    def note(self, folder: bytes, listing: int, inside: tuple[str, ...]) -> None:
+        """As `scan.Known`."""
+        if folder not in self.later:
+            self._keeping.note(folder, listing, inside)
 
     def skips(self, path: bytes) -> bool:
         """As `scan.Known`."""
-        return self._names and self._keeping.knows(path)
+        return self.names and self._keeping.knows(path)
 
     def has(self, path: bytes, found: Fingerprint) -> bool:
         """As `scan.Known`."""

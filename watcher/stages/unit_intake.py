@@ -93,9 +93,11 @@ class Units:
     async def work(self) -> None:
         """Land everything that is complete now, one unit after the other."""
         async with self._one:
-            if self.ready() and self.lander.owes:
+            if self.lander.owes and self.ready():
                 await self._carry_on()
-            while self.ready() and (found := await self._next()):
+            while (self._packed or self._gathering) and self.ready():
+                if (found := await self._next()) is None:
+                    break
                 await self._land(*found)
 
     async def _carry_on(self) -> None:
@@ -120,7 +122,7 @@ class Units:
     def pause(self) -> float:
         """Seconds until something may be complete without a look."""
         due = self._gathering.next_due(self._now()) if self._gathering else None
-        if not self.ready() or due is None:
+        if due is None or not self.ready():
             return IDLE
         return min(max(0.01, due - self._now()), IDLE)
 

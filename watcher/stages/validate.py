@@ -13,7 +13,7 @@ from watcher.core.decisions import policy_of
 from watcher.core.errors import DocumentError, StorageError, WatcherError
 from watcher.core.match import Comparison
 from watcher.core.scans import arrange
-from watcher.core.session import Finding, Instance, Scan, Session
+from watcher.core.session import Finding, Instance, Place, Scan, Session
 from watcher.dicom import document, schema
 from watcher.io import files
 from watcher.stages import inventory
@@ -70,10 +70,10 @@ def judge(parts: Parts, session: Session, scans: Sequence[Scan] | None = None) -
     numbers = listed(shelf)
     gaps, notes = complete.look(arranged, met, numbers)
     arranged = tuple(replace(scan, note=notes.get(scan.id)) for scan in arranged)
+    seen = _seen(parts, session, arranged)
     answers = _compared(parts, shelf, session, arranged)
     merge = _merge(parts, shelf, session, arranged, answers)
     documents, fault = _documents(session, arranged, merge, shelf)
-    seen = _seen(parts, session, arranged)
     findings = check(
         session,
         arranged,
@@ -234,12 +234,12 @@ def _strays(parts: Parts, session: Session, scans: Sequence[Scan]) -> tuple[str,
     base = parts.storage.folder(session)
     in_hand = parts.ledger.instances(session.id, in_hand=True)
     filed = (each for scan in scans for each in scan.instances)
-    known = {each.place.path for each in (*filed, *in_hand)}
+    known = {each.place for each in (*filed, *in_hand)}
     return tuple(
         path
         for path in files.walk(base)
         if path.startswith("SCANS/")
-        and path not in known
+        and Place.of(path) not in known
         and not _is_ours(path)
         and files.print_of(os.path.join(base, path))
     )
