@@ -64,6 +64,10 @@ class Candidate:
     path: bytes
     print: Fingerprint
 
+    def __hash__(self) -> int:
+        """By its path alone, whose hash Python keeps: it is asked for ten times a file."""
+        return hash(self.path)
+
 
 @dataclass(frozen=True, slots=True)
 class Header:
