@@ -133,13 +133,9 @@ class Daemon:
         self._began = self.parts.clock.monotonic()
         self._disk = Disk(self.parts, self.settings.reserve)
         self._hop = Hop(4)
+        beat = self.settings.log.heartbeat
         self._upkeep = Upkeep(
-            self.parts,
-            self.log,
-            self._disk,
-            self._hop,
-            self.settings.log.heartbeat,
-            self.notify_address,
+            self.parts, self.log, self._disk, self._hop, beat, self.notify_address
         )
         self._signals = Signals(self.parts, self.log, self.notify_address, self._began)
         self._intakes: dict[str, Intake] = {}

@@ -31,8 +31,6 @@ NOT_THERE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG})
 GONE: Final = NOT_THERE | {errno.ELOOP}
 DENIED: Final = frozenset({errno.EACCES, errno.EPERM, errno.ENXIO})
 IRREGULAR: Final = frozenset({errno.ELOOP, errno.ENXIO})  # a link; a socket
-
-
 _WAY: Final = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _BELOW: Final = _WAY | os.O_NOFOLLOW
 _LIST: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC

@@ -236,7 +236,6 @@ _REST = (
     *("dest", "place", "landing", "whole"),
 )
 
-
 LANDING: Final = func.coalesce(func.json_extract(session.c.rest, "$.landing"), "")
 """The units that land in a session."""
 
