@@ -19,6 +19,7 @@ from watcher.core.failure import fault
 from watcher.core.session import Status
 from watcher.drops import handings_of, intakes_of
 from watcher.hooks import said
+from watcher.io.arena import use_one
 from watcher.io.ledger import PREARCHIVED, Ledger
 from watcher.io.observe import Observer
 from watcher.io.service import notify
@@ -59,6 +60,7 @@ def run(
     where that is the stream `journal` names, see systemd.exec(5) on JOURNAL_STREAM.
     ConfigurationError, AlreadyRunningError, MissingPlaceError before anything is begun.
     """
+    use_one()
     storage = prepare_storage(settings)
     log = open_log(settings, stream or sys.stdout, journal)
     try:
