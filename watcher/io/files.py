@@ -145,6 +145,7 @@ def _make(path: str) -> None:
 
 def rename_store(old: str, new: str) -> None:
     """Give a store's directory a name that is free, durable. StorageError where it is not."""
+    ways.forget(old)
     try:
         os.rename(old, new)
     except OSError as error:

@@ -54,9 +54,10 @@ def keep(folder: str, descriptor: int) -> bool:
 
 
 def forget(folder: str) -> None:
-    """A folder is removed: what has its name from now on is another."""
-    if _KEPT.ways is not None and (descriptor := _KEPT.ways.pop(folder, None)) is not None:
-        os.close(descriptor)
+    """A folder goes, with all in it: what has its name from now on is another."""
+    ways = _KEPT.ways or {}
+    for each in [each for each in ways if f"{each}/".startswith(f"{folder}/")]:
+        os.close(ways.pop(each))
 
 
 def _close(ways: dict[str, int]) -> None:

@@ -14,6 +14,7 @@ from watcher.core.check import FORCEABLE
 from watcher.core.errors import RefusedError, storage_error
 from watcher.core.session import Decision, Finding, Policy, Session, Severity, Status
 from watcher.io import files
+from watcher.io.ways import forget
 from watcher.stages import ahead
 from watcher.stages.archive import archive
 from watcher.stages.decided import ARRIVING, decision_on, note, note_all
@@ -183,6 +184,7 @@ def carry_move(parts: Parts, session: Session) -> Session | None:
 
 def _rename(old: str, new: str) -> None:
     files.guard(old)
+    forget(old)
     try:
         os.rename(old, new)  # a directory only ever replaces an empty one
     except OSError as error:
