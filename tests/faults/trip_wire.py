@@ -133,7 +133,7 @@ def send(parts):
     for session in parts.ledger.sessions((Status.BUILDING,)):
         with parts.leases.hold(parts.keys(session), parts.clock.now()):
             carry_on(parts, session.id)
-    for session in agenda.sendable(parts.ledger):
+    for session, _ in agenda.sendable(parts.ledger):
         with parts.leases.hold(parts.keys(session), parts.clock.now()):
             ahead.send(parts, session.id)
     return 0

@@ -460,6 +460,25 @@ async def test_the_stage_sends_what_came(bench):
     assert looked == stage._looked[owner]
 
 
+async def test_the_stage_looks_again_at_what_was_in_hand(bench):
+    """Files that were being filed at a look are of a generation it knows: it does not end there."""
+    bench.put("hand", 3)
+    coming = [replace(bench.incoming("hand"), dest="archive")]
+    now_, stamp = bench.parts.clock.now() + 1000, bench.parts.clock.stamp
+    (reserved,), _, _ = bench.parts.receiving.reserve(coming, now_, stamp)
+    stage = Sessions(bench.parts, {})
+    await stage.round()
+    assert [] == sent_files(bench)
+    folder = bench.parts.storage.folder(reserved.session)
+    target = os.path.join(folder, reserved.instance.place.path)
+    files.make_folder(os.path.dirname(target))
+    os.link(bench.path("hand"), target)
+    bench.parts.receiving.record([reserved], {})
+    stage._again = 0.0  # a tenth of the time is another law
+    await stage.round()
+    assert 1 == len(sent_files(bench))
+
+
 async def test_the_stage_gives_it_a_tenth_of_its_time(bench):
     """Before nine times what a look took have passed there is no other; then there is."""
     owner = come(bench, 3)

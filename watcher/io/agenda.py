@@ -5,6 +5,7 @@ from sqlalchemy import and_, func, or_, select, update
 from watcher.core.session import Session, Status
 from watcher.io import tables
 from watcher.io.ledger import Ledger
+from watcher.io.rows import has_in_hand
 
 
 def resting(ledger: Ledger, now: float | None, max_open: float) -> list[Session]:
@@ -52,11 +53,14 @@ def archivable(ledger: Ledger) -> list[Session]:
         return [tables.session_row(each) for each in tx.execute(query.order_by(row.id)).mappings()]
 
 
-def sendable(ledger: Ledger) -> list[Session]:
-    """RECEIVING sessions for the archive, whose files may go there ahead; oldest first."""
+def sendable(ledger: Ledger) -> list[tuple[Session, bool]]:
+    """RECEIVING sessions for the archive, whose files may go there ahead; oldest first.
+
+    And whether files of it are in hand: they belong to its generation, and can't be seen yet.
+    """
     row = tables.session.c
     aimed = and_(func.json_extract(row.rest, "$.dest") == "archive", tables.LANDING == "")
     query = select(tables.session).where(row.status == Status.RECEIVING, aimed)
     with ledger.read() as tx:
-        found = tx.execute(query.order_by(row.id)).mappings()
-        return [tables.session_row(each) for each in found]
+        found = tx.execute(query.order_by(row.id)).mappings().all()
+        return [(tables.session_row(each), has_in_hand(tx, each["id"])) for each in found]

@@ -106,13 +106,14 @@ class Sessions:
         clock = self.parts.clock.monotonic
         there = self.parts.storage.is_there("archive")
         found = await self._thread(agenda.sendable, self.parts.ledger) if there else []
-        self._looked = {each.id: self._looked.get(each.id, (-1, 0.0)) for each in found}
-        began = clock()
-        due = list(self._hands.turns([each for each in found if self._is_due(each, began)]))
+        self._looked = {each.id: self._looked.get(each.id, (-1, 0.0)) for each, _ in found}
+        began, in_hand = clock(), {each.id for each, busy in found if busy}
+        due = list(self._hands.turns([each for each, _ in found if self._is_due(each, began)]))
         if due and began >= self._again:
             session = min(due, key=lambda each: self._looked[each.id][1])
             done = await self._work(session, send)
-            self._looked[session.id] = (session.generation if done else -1, clock())
+            seen = done and session.id not in in_hand  # all that came so far
+            self._looked[session.id] = (session.generation if seen else -1, clock())
             self._again = clock() + SHARE * (clock() - began)
             due.remove(session)
         self._unsent = bool(due)
