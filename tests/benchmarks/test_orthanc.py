@@ -92,7 +92,7 @@ class Orthanc:
 @pytest.mark.skipif(ORTHANC is None, reason="needs Debian's orthanc")
 @pytest.mark.parametrize(
     ("make", "number", "kib", "bar"),
-    [(make_mr, few(1000, 8), 512, 6), (make_ct, few(2000, 8), 39, 3)],
+    [(make_mr, few(2000, 8), 512, 6), (make_ct, few(4000, 8), 39, 3)],
     ids=["mr", "ct"],
 )
 def test_whole_job_against_orthanc(tmp_path, make, number, kib, bar):
