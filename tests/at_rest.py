@@ -8,7 +8,7 @@ from pydicom.data import get_testdata_file
 from watcher.core import names
 from watcher.core.file import Header
 from watcher.core.session import Instance, Place, Session, Status
-from watcher.core.tags import TAGS
+from watcher.core.tags import TAGS, tag_of
 from watcher.io import files
 from watcher.io.reader import examine
 
@@ -21,7 +21,7 @@ def scanned():
     """What a real scanner's file says of itself, as its reader tells it."""
     folder, name = os.path.split(get_testdata_file("CT_small.dcm", download=False))
     reply = examine({"root": folder, "path": name, "incoming": None, "lease": "skip"})
-    return {int(tag, 16): text for tag, text in reply["values"].items()}
+    return {tag_of(tag): text for tag, text in reply["values"].items()}
 
 
 def instance(number, scans):

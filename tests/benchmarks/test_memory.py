@@ -44,6 +44,14 @@ def said(daemon, name):
     return [each for each in daemon.events if each["event"] == name]
 
 
+def when_archived(daemon, watched):
+    """The daemon's peak when all files are archived, as one session."""
+    peak = watched.until(daemon, lambda: said(daemon, "session.archived"))
+    (done,) = said(daemon, "session.archived")
+    assert FILES == done["files"]
+    return peak
+
+
 def kept_within(daemon, worker):
     """The bars, where it is measured."""
     assert not FULL or (daemon <= MOST_DAEMON and worker <= MOST_WORKER)
@@ -54,7 +62,7 @@ def kept_within(daemon, worker):
 @missed
 @pytest.mark.parametrize("scans", few([20, 1], [2]))
 def test_building_and_archiving_a_large_session(tmp_path, scans):
-    """A session at rest is built and archived; one more file is merged into it then."""
+    """A session at rest is built and archived, all of it."""
     with installed(tmp_path) as bench:
         waiting(bench.parts, FILES, scans)
     settled()
@@ -62,9 +70,7 @@ def test_building_and_archiving_a_large_session(tmp_path, scans):
     with world.daemon() as daemon:
         watched = Watched(daemon)
         built = watched.until(daemon, lambda: said(daemon, "session.rebuilt"))
-        archived = watched.until(daemon, lambda: said(daemon, "session.archived"))
-        (done,) = said(daemon, "session.archived")
-    assert FILES == done["files"]
+        archived = when_archived(daemon, watched)
     report(
         "memory: a session at rest",
         files=FILES,
@@ -89,9 +95,7 @@ def test_taking_a_large_session(tmp_path, mode):
     settled()
     with world.daemon() as daemon:
         watched = Watched(daemon)
-        peak = watched.until(daemon, lambda: said(daemon, "session.archived"))
-        (done,) = said(daemon, "session.archived")
-    assert FILES == done["files"]
+        peak = when_archived(daemon, watched)
     report(
         "memory: from the drop to the archive",
         files=FILES,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, TypeVar, overload
 
-from watcher.core.tags import TAGS
+from watcher.core.tags import TAGS, tag_of
 
 T = TypeVar("T")
 SHORT = 10  # characters
@@ -155,13 +155,13 @@ class Headers:
         """The header that says so: text by tag, eight hexadecimal digits."""
         first = self._said.setdefault(series, said)
         if first is said:
-            self._first[series] = {int(tag, 16): text for tag, text in said.items()}
+            self._first[series] = {tag_of(tag): text for tag, text in said.items()}
         own = {tag: text for tag, text in said.items() if first.get(tag) != text}
         if not first.keys() <= said.keys():
             own |= dict.fromkeys(sorted(first.keys() - said.keys()), "")
         tags = tuple(own)
         if tags not in self._at:
-            self._at[tags] = {int(tag, 16): at for at, tag in enumerate(tags)}
+            self._at[tags] = {tag_of(tag): at for at, tag in enumerate(tags)}
         texts = (
             self._same.setdefault(text, text) if len(text) < SHORT else text
             for text in own.values()

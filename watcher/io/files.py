@@ -143,13 +143,16 @@ def _make(path: str) -> None:
     sync(os.path.dirname(path))  # also where another made it: it may not have come to that yet
 
 
-def rename_store(old: str, new: str) -> None:
-    """Give a store's directory a name that is free, durable. StorageError where it is not."""
+def rename_store(old: str, new: str, doing: str = "naming a store") -> None:
+    """Give a store's directory, or one in it, a name that is free, durable there.
+
+    StorageError, which says what was being done, where that is not so.
+    """
     ways.forget(old)
     try:
         os.rename(old, new)
     except OSError as error:
-        raise storage_error(error, "naming a store") from error
+        raise storage_error(error, doing) from error
     sync(os.path.dirname(new))
 
 

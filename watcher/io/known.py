@@ -10,9 +10,10 @@ from sqlalchemy import and_, not_, or_, select
 from watcher.core import life
 from watcher.core.errors import damaged
 from watcher.core.find import Bound
-from watcher.core.session import Session, SessionKey, Status
+from watcher.core.session import Place, Session, SessionKey, Status
 from watcher.io import tables
 from watcher.io.ledger import Ledger
+from watcher.io.rows import bindings_in
 
 TOLD: Final = {Status.CONFLICT: "session.conflict", Status.ERROR: "session.error"}
 """What is raised of a session that waits for somebody, under `session/<id>` (spec 12)."""
@@ -35,18 +36,13 @@ def places(ledger: Ledger, owner: str) -> set[str]:
     row = tables.instance.c
     query = select(row.scan, row.folder, row.name).where(row.session == owner)
     with ledger.read() as tx:
-        return {f"SCANS/{scan}/{folder}/{name}" for scan, folder, name in tx.execute(query)}
+        return {Place(*each).path for each in tx.execute(query)}
 
 
 def bindings(ledger: Ledger) -> dict[SessionKey, Bound]:
     """Every binding that a person's decision made (spec 6)."""
     with ledger.read() as tx:
-        return {
-            SessionKey(row.project or None, row.study, row.label): Bound(
-                row.to_project, row.to_label, row.to_subject
-            )
-            for row in tx.execute(select(tables.binding))
-        }
+        return bindings_in(tx)
 
 
 def untold(ledger: Ledger) -> list[Session]:

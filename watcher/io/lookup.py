@@ -10,9 +10,10 @@ from sqlalchemy import select
 
 from watcher.core.find import Bound
 from watcher.core.flood import WITHIN, is_crowd
-from watcher.core.session import SessionKey
+from watcher.core.session import Place, SessionKey
 from watcher.io import files, tables
 from watcher.io.ledger import Ledger
+from watcher.io.rows import bindings_in
 
 MOUNT: Final = "mount/"
 """What a drop's remembered mount is kept under, with the drop's name (spec 5)."""
@@ -69,7 +70,7 @@ class Lookup:
         ).order_by(row.session, row.scan, row.folder, row.name)
         with self._ledger.read() as tx:
             for each in tx.execute(query):
-                path = f"SCANS/{each.scan}/{each.folder}/{each.name}"
+                path = Place(each.scan, each.folder, each.name).path
                 yield Filed(
                     *(each.session, path, each.drop, each.source),
                     *(each.sop, each.series, each.digest),
@@ -84,14 +85,8 @@ class Lookup:
 
     def bindings(self, study: str) -> dict[SessionKey, Bound]:
         """Where people's decisions send a study's files, by the key computed for them."""
-        query = select(tables.binding).where(tables.binding.c.study == study)
         with self._ledger.read() as tx:
-            return {
-                SessionKey(row.project or None, study, row.label): Bound(
-                    row.to_project, row.to_label, row.to_subject
-                )
-                for row in tx.execute(query)
-            }
+            return bindings_in(tx, tables.binding.c.study == study)
 
     def mounts(self, of: str = MOUNT) -> dict[str, str]:
         """The mounts remembered of drops (STORE_MOUNT: of stores), by name: `type source`."""

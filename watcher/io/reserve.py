@@ -11,7 +11,7 @@ from watcher.core.find import Bound, choose, fitting, follow
 from watcher.core.session import Session, SessionKey, Status
 from watcher.io import tables
 from watcher.io.desk import Desk, Incoming, Reserved
-from watcher.io.rows import put
+from watcher.io.rows import bindings_in, put
 
 
 class Desks:
@@ -70,13 +70,7 @@ class Desks:
 
     def _bound(self, study: str) -> dict[SessionKey, Bound]:
         if study not in self._bindings:
-            query = select(tables.binding).where(tables.binding.c.study == study)
-            self._bindings[study] = {
-                SessionKey(row.project or None, study, row.label): Bound(
-                    row.to_project, row.to_label, row.to_subject
-                )
-                for row in self._tx.execute(query)
-            }
+            self._bindings[study] = bindings_in(self._tx, tables.binding.c.study == study)
         return self._bindings[study]
 
     def _apart(self, key: SessionKey) -> SessionKey:

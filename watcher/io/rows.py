@@ -4,11 +4,12 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, insert, select, update
 
 from watcher.core.errors import UnknownSessionError, damaged
 from watcher.core.file import Headers
-from watcher.core.session import Instance, Place, Session
+from watcher.core.find import Bound
+from watcher.core.session import Instance, Place, Session, SessionKey
 from watcher.io import tables
 
 # the condition that names one file of a session, to be met by what `named` gives
@@ -53,6 +54,16 @@ def instances_in(tx: Connection, owner: str, *, in_hand: bool) -> list[Instance]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise damaged("a row of it can't be read") from error
     return found
+
+
+def bindings_in(tx: Connection, *which: ColumnElement[bool]) -> dict[SessionKey, Bound]:
+    """Where people's decisions send files, by the key computed for them (spec 6)."""
+    return {
+        SessionKey(row.project or None, row.study, row.label): Bound(
+            row.to_project, row.to_label, row.to_subject
+        )
+        for row in tx.execute(select(tables.binding).where(*which))
+    }
 
 
 def session_in(tx: Connection, wanted: str) -> Session:

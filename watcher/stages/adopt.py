@@ -102,14 +102,10 @@ def _finish_ended(parts: Parts, session: Session, found: Found) -> None:
 
 def _place(path: str) -> Place | None:
     """The place a path inside a session names, if it is that of an instance."""
-    match path.split("/"):
-        case ["SCANS", scan, ("DICOM" | "secondary") as folder, name]:
-            hidden = name.startswith(".") or name.endswith("_catalog.xml")
-            return (
-                None if hidden else Place(scan, "DICOM" if folder == "DICOM" else "secondary", name)
-            )
-        case _:
-            return None
+    found = Place.of(path)
+    if found is None or found.name.startswith(".") or found.name.endswith("_catalog.xml"):
+        return None
+    return found
 
 
 async def _read(

@@ -55,7 +55,7 @@ def _abandon(parts: Parts, session: Session) -> None:
     try:
         withdrawing.abandon(parts, session)
     except DocumentError:
-        files.remove(parts.storage.beside(session, "plan.json"))
+        files.remove(promises.path_of(parts, session))
 
 
 def _try(parts: Parts, session: Session, started: float) -> Session:
@@ -110,7 +110,7 @@ def carry_forward(parts: Parts, session: Session) -> None:
     try:
         if take_up(parts, session) is None:
             started = parts.clock.monotonic()
-            promise = promises.read(parts.storage.beside(session, "plan.json"))
+            promise = promises.read(promises.path_of(parts, session))
             try:
                 fulfil(parts, promise, started)
             except OutdatedError:
@@ -127,7 +127,7 @@ def take_up(parts: Parts, session: Session) -> Session | None:
     """
     if parts.ledger.session(session.id).status is not Status.ARCHIVING:
         return None
-    path = parts.storage.beside(session, "plan.json")
+    path = promises.path_of(parts, session)
     if os.path.lexists(path):
         promise = promises.read(path)
         if carrying.is_begun(parts, promise):

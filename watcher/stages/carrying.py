@@ -13,7 +13,7 @@ from watcher.core.session import Session
 from watcher.io import files
 from watcher.stages import sent
 from watcher.stages.parts import Parts
-from watcher.stages.promise import OutdatedError, Promise, Swap, digest_of
+from watcher.stages.promise import OutdatedError, Promise, Swap, digest_of, path_of
 
 
 def log_of(parts: Parts, promise: Promise) -> str:
@@ -170,7 +170,7 @@ def _leave(promise: Promise, folder: str) -> None:
 
 def strike(parts: Parts, session: Session) -> None:
     """The plan is done: remove it, and the folders that only it held."""
-    plan = parts.storage.beside(session, "plan.json")
+    plan = path_of(parts, session)
     files.remove(plan)
     moment = os.path.dirname(plan)
     if files.remove_empty(moment) and session.project:

@@ -18,7 +18,7 @@ def check_free(parts: Parts, store: str, place: str) -> None:
     one that was cut off is found here.
     """
     for session in parts.ledger.sessions((Status.ARCHIVING,)):
-        path = parts.storage.beside(session, "plan.json")
+        path = promises.path_of(parts, session)
         if os.path.lexists(path) and _names(promises.read(path), store, place):
             raise HeldError(
                 f"the archiving of {session.id} was cut off and needs it still",

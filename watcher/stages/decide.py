@@ -11,10 +11,9 @@ from typing import Final
 
 from watcher.core import life
 from watcher.core.check import FORCEABLE
-from watcher.core.errors import RefusedError, storage_error
+from watcher.core.errors import RefusedError
 from watcher.core.session import Decision, Finding, Policy, Session, Severity, Status
 from watcher.io import files
-from watcher.io.ways import forget
 from watcher.stages import ahead
 from watcher.stages.archive import archive
 from watcher.stages.decided import ARRIVING, decision_on, note, note_all
@@ -184,10 +183,6 @@ def carry_move(parts: Parts, session: Session) -> Session | None:
 
 def _rename(old: str, new: str) -> None:
     files.guard(old)
-    forget(old)
-    try:
-        os.rename(old, new)  # a directory only ever replaces an empty one
-    except OSError as error:
-        raise storage_error(error, "moving a session's folder") from error
-    files.sync(os.path.dirname(new))
+    # a directory only ever replaces an empty one
+    files.rename_store(old, new, "moving a session's folder")
     files.sync(os.path.dirname(old))

@@ -16,7 +16,7 @@ from watcher.stages import promise as promises
 from watcher.stages.parts import Parts
 
 RECORD: Final = ".json"  # beside a session's folder, after its name
-PLAN: Final = ".plan.json"
+PLAN: Final = f".{promises.PLAN}"
 
 
 @dataclass(frozen=True, slots=True)

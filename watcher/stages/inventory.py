@@ -253,7 +253,7 @@ def half_done(parts: Parts, project: str, label: str) -> frozenset[str]:
     """The paths that merges in progress may have placed, or have still to retire."""
     found: set[str] = set()
     for session in merging(parts, project, label):
-        found |= _planned(parts.storage.beside(session, "plan.json"))
+        found |= _planned(promises.path_of(parts, session))
     return frozenset(found | {files.temporary(each) for each in found})
 
 

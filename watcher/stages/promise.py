@@ -164,11 +164,16 @@ def digest_of(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def path_of(parts: Parts, session: Session) -> str:
+    """Where the plan of a session's archiving is, if there is one."""
+    return parts.storage.beside(session, PLAN)
+
+
 def write(parts: Parts, promise: Promise) -> None:
     """Write the plan down; from here on a restart carries it out or takes it back."""
     text = BytesIO()  # one copy of it in memory: of a large session it has megabytes
     text.writelines(_lines(promise))
-    files.swap(parts.storage.beside(promise.session, PLAN), text.getvalue())
+    files.swap(path_of(parts, promise.session), text.getvalue())
 
 
 def _lines(promise: Promise) -> Iterator[bytes]:
@@ -232,7 +237,9 @@ def read(path: str) -> Promise:
             **{
                 **values,
                 "session": session_of(values["session"]),
-                "carries": tuple(map(_carry_of, values["carries"])),
+                "carries": tuple(
+                    Carry(**{"target": each["source"], **each}) for each in values["carries"]
+                ),
                 "drops": tuple(Drop(**each) for each in values["drops"]),
                 "asides": tuple(Aside(**each) for each in values["asides"]),
                 "retires": tuple(Retire(**each) for each in values["retires"]),
@@ -243,10 +250,6 @@ def read(path: str) -> Promise:
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DocumentError("a plan beside a session can't be read") from error
-
-
-def _carry_of(values: dict[str, str]) -> Carry:
-    return Carry(**{"target": values["source"], **values})
 
 
 def _swap_of(values: dict[str, Any], folder: str) -> Swap:

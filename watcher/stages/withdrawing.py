@@ -30,7 +30,7 @@ def abandon(parts: Parts, session: Session) -> None:
 
     DocumentError where nobody can read it any more.
     """
-    path = parts.storage.beside(session, "plan.json")
+    path = promises.path_of(parts, session)
     if os.path.lexists(path):
         take_back(parts, promises.read(path))
 
@@ -97,7 +97,7 @@ def take_back(parts: Parts, promise: Promise) -> None:
     if promise.new and files.remove_empty(base):
         files.remove_empty(os.path.dirname(base))
     _make_durable(parts, promise)
-    files.remove(parts.storage.beside(promise.session, "plan.json"))
+    files.remove(promises.path_of(parts, promise.session))
 
 
 def _make_durable(parts: Parts, promise: Promise) -> None:
