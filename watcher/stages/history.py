@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, Final, Literal
 
 from watcher.core import names, pick
@@ -131,6 +132,25 @@ def entries(parts: Parts) -> list[Kept]:
     return [each for each in found if each.files or each.when]  # others: folders left by a crash
 
 
+def older(parts: Parts, moment: float) -> Iterator[Kept]:
+    """The entries made before a moment (epoch seconds); of those that do not say when, none."""
+    for place in tree(parts.storage.require("history")):
+        made = _made(str(_told(parts.storage.history(_project(place[0]), *place[1:])).get("when")))
+        if made is not None and made < moment:
+            yield _look(parts, *place)
+
+
+def _made(when: str) -> float | None:
+    try:
+        return datetime.fromisoformat(when).timestamp()
+    except ValueError:
+        return None
+
+
+def _project(folder: str) -> str | None:
+    return None if folder == UNASSIGNED else folder
+
+
 def tree(store: str) -> Iterator[tuple[str, str, str]]:
     """The folders three levels below a store: in history and quarantine, one for each entry."""
     for top in folders(store):
@@ -170,7 +190,7 @@ def again(parts: Parts, kept: Kept) -> Kept:
 
 
 def _look(parts: Parts, project: str, label: str, stamp: str) -> Kept:
-    wanted = None if project == UNASSIGNED else project
+    wanted = _project(project)
     folder = parts.storage.history(wanted, label, stamp)
     told = _told(folder)
     sizes = [found.size for path in contents(folder) if (found := _print(folder, path))]
