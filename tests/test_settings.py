@@ -115,7 +115,6 @@ def test_the_defaults_are_those_of_the_contract():
         limits=policy.Limits(100_000, 50 * 2**30, 200, 32),
         listen=None,
         retention=settings.Retention(2592000.0, None, None),
-        not_yet=(),
     )
     assert expected == settings.parse(SMALL, "/etc/w.toml")
 
@@ -199,15 +198,6 @@ def test_rules_and_templates_are_told_apart_and_know_their_tags():
     )
     assert found.session == (template,)
     assert found.subject == (policy.Template("{EchoTrainLength}", {"EchoTrainLength": 0x00180091}),)
-
-
-def test_what_is_accepted_but_does_nothing_yet_is_named():
-    """`watcher check` warns of settings this version does not act on."""
-    expected = (
-        "retention.history",
-        "retention.quarantine",
-    )
-    assert expected == settings.parse(FULL, "/etc/w.toml").not_yet
 
 
 def test_a_root_is_not_needed_where_every_store_is_given():
@@ -389,7 +379,6 @@ def test_each_cell_of_the_table_is_taken(mode, dest):
     found = settings.parse(f"{text}[projects.P]\nauto_archive = false", "/etc/w.toml")
     (drop,) = found.drops
     assert (mode, dest, "keep", False) == (drop.mode, drop.dest, drop.after, drop.strict)
-    assert found.not_yet == ()
 
 
 def test_strict_is_for_units():
@@ -527,6 +516,18 @@ def test_one_that_cannot_be_read_is_not_passed_over(tmp_path):
     (tmp_path / "watcher.toml").symlink_to("watcher.toml")  # ELOOP, for root as well
     with pytest.raises(ConfigurationError, match="Too many levels of symbolic links"):
         settings.find(None, {}, str(tmp_path))
+
+
+def test_a_folder_that_can_not_be_entered_is_passed_over(tmp_path, monkeypatch):
+    """Who is started from a folder of another user takes the next place; a name he gave stays."""
+    (tmp_path / "etc.toml").write_text(SMALL)
+    monkeypatch.setattr(settings, "PLACES", ("watcher.toml", f"{tmp_path}/etc.toml"))
+    (tmp_path / "loop").symlink_to("loop")  # ELOOP, for root as well
+    (tmp_path / "closed").mkdir(mode=0)
+    for folder in ("loop", "closed"):
+        assert f"{tmp_path}/etc.toml" == settings.find(None, {}, str(tmp_path / folder))
+    with pytest.raises(ConfigurationError, match="Too many levels of symbolic links"):
+        settings.find("watcher.toml", {}, str(tmp_path / "loop"))
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

@@ -10,4 +10,4 @@ io              what touches the machine: one device each
 core            what is true: settling, identity, names, life, validation, merging
 """
 
-__version__ = "0.6.0"
+__version__ = "0.7.0"

@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -106,7 +107,7 @@ def check_owner(storage: Storage) -> None:
         name = f"#{owner}"
     raise ConfigurationError(
         f"the stores belong to {name}",
-        hint=f"sudo -u {name} {' '.join(sys.argv)}",
+        hint=shlex.join(["sudo", "-u", name, *sys.argv]),
     )
 
 

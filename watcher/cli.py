@@ -5,6 +5,7 @@ Commands are imported when they are called, so that `--help` answers at once.
 
 import gc
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Final
@@ -63,6 +64,8 @@ def application(asked: str = "") -> App:
 
 def main() -> None:
     """The console script."""
+    if os.getpid() == 1:  # of a container: it has no default actions, pid_namespaces(7)
+        signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
     gc.set_threshold(20_000, 20, 20)  # what is imported, and read in thousands, stays: let it be
     code = call(sys.argv[1:])
     gc.freeze()  # else the end looks through all that is left: a tenth of a second

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import NoReturn, TextIO
 
@@ -17,12 +17,12 @@ from watcher.assembly import open_ledger, open_log, parts_of, prepare_storage, s
 from watcher.core.errors import AlreadyRunningError, LedgerError, WatcherError, damaged
 from watcher.core.failure import fault
 from watcher.core.session import Status
-from watcher.drops import handings_of, intakes_of
+from watcher.drops import expiry_of, handings_of, intakes_of
 from watcher.hooks import said
 from watcher.io.arena import use_one
-from watcher.io.ledger import PREARCHIVED, Ledger
+from watcher.io.ledger import Ledger
 from watcher.io.observe import Observer
-from watcher.io.service import notify
+from watcher.io.service import Watchdog
 from watcher.io.stores import Storage
 from watcher.io.workers import READERS, Workers
 from watcher.log import Log
@@ -50,7 +50,7 @@ def run(
     settings: Settings,
     *,
     once: bool = False,
-    notify_address: str | None = None,
+    watchdog: Watchdog | None = None,
     journal: str = "",
     stream: TextIO | None = None,
 ) -> int:
@@ -66,7 +66,8 @@ def run(
     try:
         with said(log):
             log.open()
-            return _run_all(settings, storage, log, Waited(log, notify_address), once=once)
+            waited = Waited(log, watchdog or Watchdog())
+            return _run_all(settings, storage, log, waited, once=once)
     except AlreadyRunningError:
         raise  # the log is another's, who is well; one that was taken over has said so
     except WatcherError as error:
@@ -109,10 +110,9 @@ def _run_on(
     try:
         make = partial(open_ledger, storage, log, damaged=again)
         ledger = opened(storage, waited, make, once=once)
-        parts = parts_of(settings, storage, ledger, log)
+        parts = replace(parts_of(settings, storage, ledger, log), watchdog=waited.watchdog)
         waited.hand_over(parts.conditions)
-        daemon = Daemon(settings, parts, log, published, waited.notify_address)
-        return anyio.run(daemon.main, once)
+        return anyio.run(Daemon(settings, parts, log, published).main, once)
     except LedgerError:
         return None  # the next is made from the stores
     finally:
@@ -128,7 +128,6 @@ class Daemon:
     parts: Parts
     log: Log
     published: Published
-    notify_address: str | None = None
 
     def __post_init__(self) -> None:
         """What is known before anything is opened."""
@@ -136,10 +135,8 @@ class Daemon:
         self._disk = Disk(self.parts, self.settings.reserve)
         self._hop = Hop(4)
         beat = self.settings.log.heartbeat
-        self._upkeep = Upkeep(
-            self.parts, self.log, self._disk, self._hop, beat, self.notify_address
-        )
-        self._signals = Signals(self.parts, self.log, self.notify_address, self._began)
+        self._upkeep = Upkeep(self.parts, self.log, self._disk, self._hop, beat)
+        self._signals = Signals(self.parts, self.log, self._began)
         self._intakes: dict[str, Intake] = {}
         self._telling = Telling(
             self.settings, self.parts, self.published, lambda: self._upkeep.live(self._intakes)
@@ -198,11 +195,12 @@ class Daemon:
 
     async def _work(self, workers: Workers, *, once: bool) -> None:
         owed = partial(self._pay, workers)
-        if not await recovered(self.parts, self._upkeep, owed, once=once):
-            self._code, self._left = OPEN, {"low": self._disk.shut()}
-            return
-        drops = {drop.name: drop for drop in self.settings.drops}
-        await self._hop(reidentify, self.parts, drops, self.settings.identify)
+        with self.parts.watchdog.loop():
+            if not await recovered(self.parts, self._upkeep, owed, once=once):
+                self._code, self._left = OPEN, {"low": self._disk.shut()}
+                return
+            drops = {drop.name: drop for drop in self.settings.drops}
+            await self._hop(reidentify, self.parts, drops, self.settings.identify)
         sessions = Sessions(self.parts, {}, pauses=self._disk.pauses_archive)
         filed, low = sessions.bell.ring, self._disk.pauses_intake
         intakes = intakes_of(self.settings, self.parts, workers, filed=filed, low=low)
@@ -225,6 +223,7 @@ class Daemon:
                 drains.start_soon(intake.drain)
         await sessions.round(idle=True)
         await sessions.round(idle=True)
+        await expiry_of(self.settings, self.parts).purge()
         await handings_of(self.settings, self.parts, intakes).finish()
         await self._telling.tell(last=True)  # `disk` says what the status store thinks of it
         await self._upkeep.patiently(self._disk.check)
@@ -264,6 +263,7 @@ class Daemon:
             stages.start_soon(self._upkeep.say)
             stages.start_soon(self._upkeep.beat, intakes)
             stages.start_soon(self._telling.run)
+            stages.start_soon(expiry_of(self.settings, self.parts).run)
             stages.start_soon(handings_of(self.settings, self.parts, intakes).run)
             self._ready(intakes)
             await self._signals.wait_stopped()
@@ -281,10 +281,11 @@ class Daemon:
         self._upkeep.health(drop, well, why)
 
     def _ready(self, intakes: Mapping[str, Intake]) -> None:
-        sessions = sum(self.parts.ledger.counts().get(each, 0) for each in PREARCHIVED)
+        self._upkeep.count()
+        sessions = sum(self._upkeep.backlog.values())
         seconds = round(self.parts.clock.monotonic() - self._began, 3)
         self.parts.emit("daemon.ready", drops=list(intakes), sessions=sessions, seconds=seconds)
-        notify(f"READY=1\nSTATUS=watching {len(intakes)} drops", self.notify_address)
+        self.parts.watchdog.ready(self._upkeep.standing(intakes))
 
 
 async def _renew(intake: Intake, observer: Observer) -> None:

@@ -1,4 +1,4 @@
-"""The stages of the configured drops: they share the readers, the filer and the lander."""
+"""The stages as they are configured. Those of drops share the readers, the filer, the lander."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -14,6 +14,7 @@ from watcher.stages.parts import Parts
 from watcher.stages.patience import speed_of
 from watcher.stages.presence import is_remote
 from watcher.stages.receipts import Receipts
+from watcher.stages.retention import Expiry
 
 
 def intakes_of(
@@ -45,6 +46,11 @@ def intakes_of(
         )
         for drop in settings.drops
     }
+
+
+def expiry_of(settings: Settings, parts: Parts) -> Expiry:
+    """What purges the old entries of history and quarantine."""
+    return Expiry(parts, settings.retention.history, settings.retention.quarantine)
 
 
 def handings_of(settings: Settings, parts: Parts, intakes: Mapping[str, Intake]) -> Handings:

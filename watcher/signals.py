@@ -18,11 +18,10 @@ PATIENCE = 5.0  # seconds after a signal until a program that hangs is ended
 class Signals:
     """Those of one run, which began then on the monotonic clock. `ended`: by which, if by any."""
 
-    def __init__(self, parts: Parts, log: Log, notify_address: str | None, began: float) -> None:
+    def __init__(self, parts: Parts, log: Log, began: float) -> None:
         self.ended: signal.Signals | None = None
         self._parts = parts
         self._log = log
-        self._notify_address = notify_address
         self._began = began
         self._force: threading.Timer | None = None  # what ends a program that hangs
 
@@ -54,7 +53,7 @@ class Signals:
         """What is at work in a thread ends at its next step; the rest at its next await."""
         self.ended = number
         self._end_by_force(code_of(number))
-        notify("STOPPING=1", self._notify_address)
+        notify("STOPPING=1", self._parts.watchdog.address)
         self._parts.stopping.set()
         self._stopped.set()
 

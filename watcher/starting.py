@@ -15,14 +15,13 @@ from watcher.core.emit import Emit
 from watcher.core.errors import FullError, LedgerError, StorageError
 from watcher.io.ledger import Ledger
 from watcher.io.said import Conditions
-from watcher.io.service import notify
+from watcher.io.service import Watchdog
 from watcher.io.stores import Storage
 from watcher.stages.disk import EVERY, store_at
 from watcher.stages.parts import Parts
 from watcher.upkeep import Upkeep
 
 START: Final = "start"  # the work a start owes
-MORE_TIME: Final = f"EXTEND_TIMEOUT_USEC={round(4 * EVERY * 1e6)}"  # sd_notify(3)
 
 
 @dataclass
@@ -30,7 +29,7 @@ class Waited:
     """What was said before there was a ledger to keep it in."""
 
     emit: Emit
-    notify_address: str | None
+    watchdog: Watchdog
     said: dict[str, tuple[str, float, dict[str, object]]] = field(default_factory=dict)
 
     def refused(self, storage: Storage, error: StorageError) -> None:
@@ -42,7 +41,7 @@ class Waited:
             fields: dict[str, object] = {"store": store, "path": storage.path(store)}
             self.said[f"{key}/{store}"] = (event, time.time(), fields)
             self.emit(event, key=f"{key}/{store}", **fields, text=str(error))
-        wait_on(self.notify_address)
+        wait_on(self.watchdog)
 
     def hand_over(self, conditions: Conditions) -> None:
         """What was said stands; `disk` says when it is over."""
@@ -50,9 +49,10 @@ class Waited:
             conditions.assume(event, key, when, **fields)
 
 
-def wait_on(notify_address: str | None) -> None:
+def wait_on(watchdog: Watchdog) -> None:
     """Tell systemd that the start takes longer, and why."""
-    notify(f"STATUS=waiting for a store that refuses\n{MORE_TIME}", notify_address)
+    watchdog.tell("waiting for a store that refuses")
+    watchdog.sign()
 
 
 @contextmanager
@@ -104,5 +104,5 @@ async def recovered(
             return True
         if once:
             return False
-        wait_on(upkeep.notify_address)
+        wait_on(parts.watchdog)
         await anyio.sleep(EVERY)

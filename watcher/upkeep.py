@@ -7,9 +7,10 @@ import anyio
 
 from watcher.assembly import say_outbox
 from watcher.core.errors import LedgerError, StorageError
+from watcher.core.session import Status
 from watcher.io.ledger import PREARCHIVED
 from watcher.io.said import Outbox
-from watcher.io.service import notify
+from watcher.io.service import alive
 from watcher.io.tenure import EXPIRY, RENEWALS
 from watcher.log import Log
 from watcher.remembered import Live, keep_beat
@@ -31,7 +32,6 @@ class Upkeep:
     disk: Disk
     hop: Hop
     heartbeat: float
-    notify_address: str | None = None
     unwell: dict[str, tuple[float, str]] = field(default_factory=dict)
     """Drops without hints: since when, and why."""
     backlog: dict[str, int] = field(default_factory=dict)
@@ -41,6 +41,8 @@ class Upkeep:
         """The run begins."""
         self._started = iso(self.parts.clock.now())
         self._said = -1  # the ledger's version whose outbox was said
+        self._counted = -1  # and whose sessions were counted
+        self._told = ""  # to systemd, as its status
 
     def watch(self, intakes: Mapping[str, Intake], native: Collection[str]) -> None:
         """These drops are watched by events; of the others nobody expects it any more."""
@@ -68,13 +70,15 @@ class Upkeep:
                 self.parts.conditions.raise_("drop.degraded", key, now, drop=drop, text=why)
 
     async def watch_disk(self, intakes: Mapping[str, Intake]) -> None:
-        """Look at the stores, and whether the drops answer; for ever."""
+        """Look at the stores, and whether the drops answer, and tell systemd; for ever."""
         while True:
             await anyio.sleep(EVERY)
             await self.patiently(self.disk.check)
             for intake in intakes.values():
                 await self.patiently(intake.looker.tell_silence)
             await self.patiently(self._tell_unwell)
+            await self.patiently(self.count)
+            self._tell_standing(intakes)
 
     async def keep_stores(self) -> None:
         """Tell other hosts that the stores are ours, for ever.
@@ -89,10 +93,15 @@ class Upkeep:
             await anyio.sleep(EXPIRY / RENEWALS)
 
     async def say(self) -> None:
-        """What commands left to be said, and what they raised or cleared; for ever."""
-        while True:
-            await anyio.sleep(TICK)
-            await self.patiently(self._say)
+        """What commands left to be said, and what they raised or cleared; for ever.
+
+        The loop of the ledger: where that does not answer, this does not go on.
+        """
+        with self.parts.watchdog.loop():
+            while True:
+                await anyio.sleep(TICK)
+                await self.patiently(self._say)
+                alive()
 
     def _say(self) -> None:
         """All in one hop, and nothing is read where nobody has written: this never rests."""
@@ -154,10 +163,9 @@ class Upkeep:
     async def beat(self, intakes: Mapping[str, Intake]) -> None:
         """Say and keep that it is alive, for ever."""
         while True:
-            await self.patiently(self._count)
+            await self.patiently(self.count)
             self.parts.emit("daemon.heartbeat", **self._state(intakes))
             await self.patiently(keep_beat, self.parts, self.live(intakes))
-            notify("WATCHDOG=1", self.notify_address)
             await anyio.sleep(self.heartbeat)
 
     def _state(self, intakes: Mapping[str, Intake]) -> dict[str, object]:
@@ -174,9 +182,31 @@ class Upkeep:
             "lost": self.log.lost,
         }
 
-    def _count(self) -> None:
-        counts = self.parts.ledger.counts()
-        self.backlog = {each.value: counts[each] for each in PREARCHIVED if each in counts}
+    def count(self) -> None:
+        """The sessions of the prearchive, anew where the ledger has changed."""
+        version = self.parts.ledger.version()
+        if version != self._counted:
+            counts = self.parts.ledger.counts()
+            self.backlog = {each.value: counts[each] for each in PREARCHIVED if each in counts}
+            self._counted = version
+
+    def standing(self, intakes: Mapping[str, Intake]) -> str:
+        """How it stands, in numbers: the line that `systemctl status` shows."""
+        gone = sum(not intake.looker.available for intake in intakes.values())
+        troubles = {
+            "drops missing": gone,
+            "sessions in conflict": self.backlog.get(Status.CONFLICT, 0),
+            "sessions in error": self.backlog.get(Status.ERROR, 0),
+            "stores that refuse": len({*self.disk.shut(), *self.disk.missing}),
+        }
+        told = {"drops": len(intakes), "sessions here": sum(self.backlog.values())}
+        told |= {what: number for what, number in troubles.items() if number}
+        return ", ".join(f"{what}: {number}" for what, number in told.items())
+
+    def _tell_standing(self, intakes: Mapping[str, Intake]) -> None:
+        if (text := self.standing(intakes)) != self._told:
+            self.parts.watchdog.tell(text)
+            self._told = text
 
 
 def _health(intake: Intake) -> dict[str, object]:

@@ -279,7 +279,6 @@ def test_any_directory_name_is_quoted(name, tmp_path):
     settings = parse(samples.configuration(base), f"{base}/watcher.toml")
     assert settings.stores.root == f"{base}/store"
     assert [drop.path for drop in settings.drops] == [f"{base}/drop/{n}" for n in samples.DROPS]
-    assert settings.not_yet == ()
 
 
 def test_the_configuration_it_writes_is_the_one_it_uses(told):

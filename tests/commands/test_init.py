@@ -5,6 +5,8 @@ import re
 
 import pytest
 from imaging import told
+from makers import make_dicom
+from mending import carry_out, faulty
 
 from watcher.settings import load, parse, tables
 
@@ -25,7 +27,6 @@ def test_what_it_writes_loads(tmp_path, capsys):
         ("ct", f"{tmp_path}/ct"),
     ]
     assert settings.stores.archive == "/img/archive"
-    assert settings.not_yet == ()
 
 
 def test_it_goes_to_the_current_folder(tmp_path, capsys, monkeypatch):
@@ -116,3 +117,28 @@ def test_what_would_not_load_is_not_written(tmp_path, capsys, words):
 def test_a_missing_folder_is_said(tmp_path, capsys):
     """The configuration's own folder is not made."""
     assert init(capsys, tmp_path / "etc" / "watcher.toml", "/srv/drop/mri")[0] == 2
+
+
+def test_from_init_to_the_archive(tmp_path, capsys):
+    """As it is written it passes a check, once the commands of that are typed, and archives."""
+    config, drop = tmp_path / "etc" / "watcher.toml", tmp_path / "drops" / "mri"
+    config.parent.mkdir()
+    words = (str(drop), "--root", f"{tmp_path}/imaging", "--project", "P1")
+    assert init(capsys, config, *words)[0] == 0
+    code, (line,) = faulty(config)
+    assert (10, "drop mri") == (code, line.of)
+    carry_out(line.command, tmp_path)
+    assert (0, []) == faulty(config)
+    make_dicom(drop / "IM1", patient_id="S001")
+    assert told(capsys, config, "run", "--once")[0] == 0
+    code, said = told(capsys, config, "sessions", "--status", "ARCHIVED")
+    assert (0, True) == (code, "P1" in said and "S001" in said)
+    assert [] == [path for path in drop.rglob("*") if path.name == "IM1"]
+
+
+def test_an_odd_project_is_not_written(tmp_path, capsys):
+    """A project that would not load is refused with its fault: exit 2, no file."""
+    config = tmp_path / "watcher.toml"
+    code, said = init(capsys, config, "/srv/drop/mri", "--project", 'a "b"')
+    assert (2, True) == (code, "a project's id is" in said)
+    assert not config.exists()

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from watcher.core.case import Awaited
 from watcher.core.file import Fingerprint
 from watcher.core.receipt import (
     NAMES,
@@ -28,12 +29,12 @@ WENT = Went("20260619_091425123", 3, 0, 30, 1.0, 2.0, Status.ARCHIVED, inactivit
 BAD = Refused("e1", "missing-uid", b"a/x", "It has no UID.", 2)
 
 
-def dropped(*statuses, left=None, refused=(), contact="the desk", **more):
+def dropped(*statuses, left=None, refused=(), contact="the desk", missing=0, **more):
     went = [
         replace(WENT, session=f"2026061{number}_091425123", status=status, **more)
         for number, status in enumerate(statuses)
     ]
-    return Dropped(b"a", "mri", contact, left or Lying(), went, refused)
+    return Dropped(b"a", "mri", contact, left or Lying(), went, refused, Awaited(missing))
 
 
 @pytest.mark.parametrize(
@@ -84,6 +85,22 @@ def dropped(*statuses, left=None, refused=(), contact="the desk", **more):
         (dropped(left=Lying(files=1, barred=1)), "1 file can't be taken: tell the desk", False),
         (dropped(left=Lying(closed=2)), "2 folders can't be read: tell the desk", False),
         (dropped(Status.ARCHIVED, left=Lying(more=True)), "still arriving", False),
+        (
+            dropped(Status.ARCHIVED, missing=2),
+            "2 files listed in DICOMDIR have not come: copy them",
+            True,
+        ),
+        (
+            dropped(Status.RECEIVING, missing=1),
+            "still arriving: 1 file listed in DICOMDIR has not come",
+            False,
+        ),
+        (dropped(Status.ARCHIVED, left=Lying(files=1), missing=1), "still arriving", False),
+        (
+            dropped(Status.CONFLICT, missing=1),
+            "waiting for a decision: tell the desk the number 20260610_091425123",
+            False,
+        ),
     ],
 )
 def test_first_line(given, line, settled):

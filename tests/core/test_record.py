@@ -94,6 +94,15 @@ def test_a_record_of_an_earlier_version():
     assert session() == session_of(row)
 
 
+@given(sessions)
+def test_a_record_of_a_later_version(row):
+    """What a newer version wrote down besides is passed over, at every level."""
+    values = session_values(row)
+    for each in (values, *values["findings"], *values["decisions"]):
+        each["later"] = {"more": [1]}
+    assert row == session_of(json.loads(json.dumps(values)))
+
+
 def test_every_field():
     """No field of a session, finding or decision is left out of its record."""
     finding = Finding("x", (), Severity.INFO, "", "session")

@@ -1,5 +1,7 @@
 """A file is ripe when it has been the same for as long as it must, and never before."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -397,3 +399,13 @@ def test_no_file_is_forgotten(words):
     free = {wait.path.rpartition(b"/")[0] for wait in made.waiting() if not wait.stuck}
     assert made.holding_folders() == free
     assert {*made.to_look(9e9), *ripe_paths(made, 9e9)} == pending - in_hand - held
+
+
+def test_links_and_modes_are_no_news():
+    """A ctime that we move ourselves at each try does not put off what is said of the file."""
+    made = seen((0.0, ONE), stuck_after=10.0)
+    made.see(PATH, replace(ONE, ctime_ns=ONE.ctime_ns + 1), 9.0)
+    assert [PATH] == [wait.path for wait in made.stuck(10.0)]
+    made.see(PATH, replace(ONE, mtime_ns=ONE.mtime_ns + 1), 11.0)
+    assert ([PATH], []) == (made.released(), made.stuck(20.9))
+    assert [PATH] == [wait.path for wait in made.stuck(21.0)]

@@ -80,7 +80,7 @@ def write():
 threading.Thread(target=write, daemon=True).start()
 writes.wait()
 parts = SimpleNamespace(clock=Clock(), emit=log)
-watcher.signals.Signals(parts, log, None, 0.0)._end_by_force(7)
+watcher.signals.Signals(parts, log, 0.0)._end_by_force(7)
 threading.Event().wait()
 """
 

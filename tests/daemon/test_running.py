@@ -229,3 +229,28 @@ class TestMissing:
         assert 0 == code
         assert [e for e in events if e["event"] == "storage.available"]
         assert len(world.archived()) == 2
+
+
+class TestRetention:
+    """What was set aside is purged once it is old."""
+
+    RETENTION = '[retention]\nquarantine = "1ms"'
+
+    def test_a_daemon_purges_what_is_old_when_it_starts(self, tmp_path):
+        """An entry of an earlier run goes, settled; its file is nowhere any more."""
+        world = World(tmp_path)
+        (world.drop / "notes.txt").write_text("no DICOM")
+        world.once()
+        assert 1 == len(world.json("quarantine", "list", "--all")[0])
+        with World(tmp_path, extra=self.RETENTION).daemon() as daemon:
+            (settled,) = daemon.wait_for("quarantine.settled")
+        assert "purged" == settled["outcome"]
+        assert [] == list((world.root / "quarantine").rglob("notes.txt"))
+
+    def test_a_drain_purges_too(self, tmp_path):
+        """For whoever runs it by a timer; the exit code is that of a drained drop."""
+        world = World(tmp_path, extra=self.RETENTION)
+        (world.drop / "notes.txt").write_text("no DICOM")
+        code, lines = world.once()
+        outcomes = [each["outcome"] for each in lines if each["event"] == "quarantine.settled"]
+        assert (0, "purged") == (code, outcomes[-1])

@@ -42,6 +42,8 @@ class Faulty:
     Skips the test where the machine has no FUSE.
     """
 
+    program = (__file__,)
+
     def __init__(self, point, behind):
         needs("mount")
         if not os.path.exists("/dev/fuse"):
@@ -54,7 +56,7 @@ class Faulty:
         self.point.mkdir(parents=True, exist_ok=True)
         self.behind.mkdir(parents=True, exist_ok=True)
         self.process = subprocess.Popen(
-            [sys.executable, __file__, str(self.behind), str(self.point)],
+            [sys.executable, *self.program, str(self.behind), str(self.point)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -306,15 +308,25 @@ class Faults:
         os.close(fh)
 
 
-def serve(behind, point):
+def serve(behind, point, kind=Faults):
     """Mount and answer, to the end of standard input or until unmounted."""
     import mfusepy  # asks for libfuse, which not every machine has
 
-    faults = Faults(behind, mfusepy._libfuse.fuse_interrupted)
+    faults = kind(behind, mfusepy._libfuse.fuse_interrupted)
     threading.Thread(target=_answer, args=(faults,), daemon=True).start()
     options = {"attr_timeout": 0, "entry_timeout": 0, "negative_timeout": 0}
     options |= {"use_ino": True, "direct_io": True, "hard_remove": True, "intr": True}
-    mfusepy.FUSE(faults, point, foreground=True, fsname="faulty", allow_other=True, **options)
+    _mount(mfusepy)(faults, point, foreground=True, fsname="faulty", allow_other=True, **options)
+
+
+def _mount(mfusepy):
+    """What mounts: of libfuse 3 it would overlook the flags of renameat2(2)."""
+
+    class Mount(mfusepy.FUSE):
+        def rename_fuse_3(self, old, new, flags):
+            return -errno.EINVAL if flags else self.rename_fuse_2(old, new)
+
+    return Mount
 
 
 def _answer(faults):

@@ -9,7 +9,7 @@ import pytest
 from filed import session
 from sqlalchemy import text
 
-from watcher.core.errors import ConfigurationError, FullError, StorageError
+from watcher.core.errors import FullError, LedgerError, StorageError
 from watcher.io import tables
 from watcher.io.ledger import NAME, Ledger
 
@@ -48,13 +48,13 @@ def test_no_folder(tmp_path):
 
 
 def test_other_format(tmp_path, ledger):
-    """A ledger of another version is refused and left as it is, with what to do about it."""
+    """A command leaves a ledger of another version as it is, and says who makes another."""
     ledger.remember("schema", "0")
     with ledger.write() as tx:
         tx.execute(text("DROP TABLE outbox"))
-    with pytest.raises(ConfigurationError, match="has format 0") as caught:
+    with pytest.raises(LedgerError, match="it has format 0, and this version reads 1") as caught:
         Ledger.open(str(tmp_path))
-    assert "move state/ledger.sqlite" in caught.value.hint
+    assert "`watcher run` sets it aside" in caught.value.hint
     with ledger.read() as tx:
         names = set(tx.execute(text("SELECT name FROM sqlite_master")).scalars())
     assert "outbox" not in names

@@ -12,7 +12,7 @@ import another
 import pytest
 
 from watcher.core.errors import ClashError, FullError, StorageError, SyncError
-from watcher.io import files, journal
+from watcher.io import blocks, files, journal
 from watcher.io.reaching import MARKER
 
 ROOT = os.geteuid() == 0
@@ -215,7 +215,7 @@ def test_transfer_links(path):
 
 def test_transfer_copies(path, elsewhere):
     """Across file systems the bytes and the times arrive, the source stays, no temp is left."""
-    data = os.urandom(files.BLOCK * 2 + 17)
+    data = os.urandom(blocks.BLOCK * 2 + 17)
     os.utime(put(path("a"), data), ns=(1_000_000_001, 2_000_000_002))
     target = os.path.join(elsewhere, "b")
     files.transfer(path("a"), target)
@@ -399,7 +399,7 @@ def test_read_if_there_unsure(path):
 
 def test_digest(path):
     """The digest is the MD5 of all bytes, lower case; a missing file has none."""
-    data = os.urandom(3 * files.BLOCK + 1)
+    data = os.urandom(3 * blocks.BLOCK + 1)
     assert hashlib.md5(data).hexdigest() == files.digest(put(path("a"), data))
     with pytest.raises(StorageError):
         files.digest(path("missing"))

@@ -113,6 +113,13 @@ def test_a_whole_database_of_others(state, tmp_path):
     assert "it is not the one of the last run" == fault(state)
 
 
+@pytest.mark.parametrize("other", ["0", "2"])
+def test_a_ledger_of_another_format_is_not_used(state, other):
+    """That of a newer version, or of one too old: a start makes another, and removes neither."""
+    run(state, lambda ledger: ledger.remember("schema", other))
+    assert f"it has format {other}, and this version reads 1" == fault(state)
+
+
 def test_what_the_machine_refuses_is_no_damage(state):
     """A ledger somebody holds for long may well be whole: opening it says what is wrong."""
     holder = sqlite3.connect(state / NAME, isolation_level=None)

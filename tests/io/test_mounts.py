@@ -50,6 +50,40 @@ def test_every_escape_is_undone(host):
     assert (host[4].point, host[4].source) == (b"/mnt/t\tn\nb\\s", "//server/share x")
 
 
+SANDBOX = r"""
+27 1 254:0 / / ro,relatime - ext4 /dev/vda rw
+40 27 0:40 / /srv/nas rw - nfs4 nas:/export rw
+41 27 0:40 /ct /srv/drop/hidden rw - nfs4 nas:/export rw
+50 27 254:0 /srv/drop /srv/drop rw - ext4 /dev/vda rw
+51 50 254:0 /srv/drop/mri /srv/drop/mri rw - ext4 /dev/vda rw
+52 50 0:40 /ct /srv/drop/ct rw - nfs4 nas:/export rw
+53 52 0:40 /ct /srv/drop/ct rw - nfs4 nas:/export rw
+54 40 0:40 / /srv/nas rw - nfs4 nas:/export rw
+55 27 254:0 /var/tmp/private /tmp rw - ext4 /dev/vda rw
+60 27 0:41 / /pool rw - btrfs /dev/vdb rw,subvolid=5,subvol=/
+61 60 0:41 /ct /pool/ct rw - btrfs /dev/vdb rw,subvolid=256,subvol=/ct
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "mounted"),
+    [
+        ("/srv/drop", ""),
+        ("/srv/drop/mri", ""),
+        ("/srv/drop/ct", "nfs4 nas:/export"),
+        ("/srv/drop/hidden", ""),
+        ("/srv/nas", "nfs4 nas:/export"),
+        ("/tmp", "ext4 /dev/vda"),
+        ("/pool/ct", "btrfs /dev/vdb"),
+    ],
+)
+def test_what_a_sandbox_binds_onto_itself_is_no_mount(path, mounted):
+    """Inside the service and outside it the same is mounted; a bare mount point stays bare, too."""
+    table = parse(SANDBOX)
+    assert mounted == mounted_at(path, table)
+    assert ("" if mounted else path) == bare_point(path, [path], table)
+
+
 @given(st.binary(min_size=1).filter(lambda name: b"\0" not in name and b"/" not in name))
 def test_any_name_survives_the_table(name):
     """A mount point is bytes: whatever the kernel escapes comes back as it was."""

@@ -218,6 +218,17 @@ def test_torn(torn, store, time):
     assert 1 == said(store)["epoch"]
 
 
+def test_an_owner_of_a_later_version(store, time):
+    """What a newer version says besides is passed over: it is told by its name."""
+    values = {"host": "h", "boot": "b", "pid": 3, "epoch": 9, "expiry_s": 30.0, "beat": 1}
+    (store / OWNER).write_text(json.dumps({**values, "later": 1}))
+    one = Tenure(str(store), ONE, time)
+    assert not one.take()
+    time.go(WHOLE)
+    assert (False, True) == (one.take(), one.take())
+    assert ("h", 10) == (one.before.host, said(store)["epoch"])
+
+
 @pytest.mark.parametrize(
     "odd", [{"expiry_s": 1e9}, {"expiry_s": 0}, {"pid": -1}, {"epoch": 0}, {"pid": 1.5}]
 )

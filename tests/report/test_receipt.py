@@ -4,6 +4,7 @@ import base64
 import json
 from dataclasses import replace
 
+from watcher.core.case import Awaited
 from watcher.core.receipt import NAMES, Dropped, Lying, Refused, Went
 from watcher.core.session import Status
 from watcher.report import receipt
@@ -109,3 +110,10 @@ def test_an_unassigned_and_an_unknown_session_are_told():
     assert "  project Unassigned, subject S, session L" in lines
     assert "Session 2: not known any more" in lines
     assert "Lying in the drop, not taken yet: 4 files" in lines
+
+
+def test_what_a_list_names_and_has_not_come():
+    """It is counted, and the first few are named."""
+    lines = text(dropped(missing=Awaited(7, ["a/IM1", "a/IM2"]))).splitlines()
+    at = lines.index("Listed in DICOMDIR, and not come:")
+    assert ["  a/IM1", "  a/IM2", "  and 5 more"] == lines[at + 1 : at + 4]

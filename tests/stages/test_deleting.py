@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import asdict
 
 import pytest
 
@@ -9,7 +10,7 @@ from watcher.core.life import Event
 from watcher.core.session import Decision
 from watcher.io import files
 from watcher.stages import decide, history
-from watcher.stages.deleting import PLAN, carry_delete
+from watcher.stages.deleting import PLAN, carry_delete, carry_scans
 
 PERSON = {"who": "anna", "reason": "as the study says"}
 
@@ -35,6 +36,19 @@ def test_deleted_scans_tell_which_they_were(bench):
     decide.delete_scans(bench.parts, session.id, ["2"], **PERSON)
     expected = ("scans", session.id, "delete --scan 2", "anna", "as the study says")
     assert expected == told(bench)
+
+
+def test_a_promise_of_a_later_version(bench):
+    """What a newer version wrote down of a file besides is passed over."""
+    session = bench.built(1, 2)
+    decision = Decision(when=1.0, who="anna", command="delete", reason="x")
+    gone = bench.parts.ledger.instances(session.id)[0].place
+    plan = {"when": 1.0, "places": [{**asdict(gone), "later": 1}], "later": 1}
+    files.swap(bench.parts.storage.beside(session, PLAN), json.dumps(plan).encode())
+    building = bench.parts.ledger.move(session.id, Event.REBUILD, decisions=(decision,))
+    carry_scans(bench.parts, building)
+    left = bench.parts.ledger.instances(session.id)
+    assert (1, False) == (len(left), gone in {each.place for each in left})
 
 
 @pytest.mark.parametrize("twice", [False, True])

@@ -69,6 +69,13 @@ class TestGone:
         assert (Parted.BACK, None) == part(bench.drop, each, target, None)
         assert (True, False) == (os.path.exists(bench.path("a/in")), os.path.exists(target))
 
+    def test_its_name_is_there_all_the_same(self, bench, linked):
+        """A share told another ctime of it: it was not removed, and reaches nothing of ours."""
+        each, target = linked
+        assert (Parted.OWN, None) == part(bench.drop, each, target, None)
+        write(bench.path("a/in"))
+        assert each.incoming.examined.digest == files.digest(target)
+
     @pytest.mark.parametrize("taken", [True, False], ids=["another file", "no folder"])
     def test_its_name_can_not_be_given_back(self, bench, linked, taken):
         """Where the drop has no place for it any more it stays here: it is all there is of it."""

@@ -10,11 +10,14 @@ from planned import beside, plan
 
 from watcher.core.archived import Entry
 from watcher.core.errors import DocumentError
+from watcher.core.session import Finding, Severity
 from watcher.dicom import catalog
 from watcher.io import files
 from watcher.stages import promise as promises
 from watcher.stages.documents import Next
-from watcher.stages.promise import Retire, Swap
+from watcher.stages.promise import Drop, Remains, Retire, Swap
+
+INFO = Finding("x", (), Severity.INFO, "", "session")
 
 
 def read(bench, promise):
@@ -48,6 +51,30 @@ class TestWriting:
         found = read(bench, promise)
         assert (promise.asides, retires, 1) == (found.asides, found.retires, found.replaced)
         assert ["stray-file"] == [aside.because for aside in found.asides]
+
+    def test_a_plan_of_a_later_version(self, bench):
+        """What a newer version wrote down besides is passed over, at every level."""
+        bench.archived(1)
+        session = bench.built(2)
+        files.swap(f"{bench.folder(session)}/SCANS/1/stray.txt", b"x")
+        promise = replace(
+            plan(bench, session),
+            drops=(Drop("a", "b", "c"),),
+            retires=(Retire("SCANS/1/DICOM/a", "P1/P1/20260101_000000000/a"),),
+            remains=Remains(1, "<x/>", (INFO,)),
+        )
+        promises.write(bench.parts, promise)
+        path, expected = beside(bench, promise), read(bench, promise)
+        values = json.loads(files.read(path))
+        lists = (values[name] for name in ("carries", "drops", "asides", "retires", "swaps"))
+        below = [each for several in lists for each in several]
+        below += [each for swap in values["swaps"] for each in swap["adds"]]
+        for each in (values, values["session"], values["remains"], *below):
+            each["later"] = {"more": [1]}
+        files.swap(path, json.dumps(values).encode())
+        assert expected == read(bench, promise)
+        assert expected.asides
+        assert any(swap.adds for swap in expected.swaps)
 
     @pytest.mark.parametrize("text", [b"", b"{}", b"[]", b'{"session": 3}', b"\xff"])
     def test_a_plan_that_is_none_is_refused(self, bench, text):

@@ -3,18 +3,23 @@
 import os
 import sqlite3
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from media import medium
 from mortal import mode
 from receipted import at_noon, names, receipt, told, waits
 
-from watcher.core.file import Refusal, RefusalCode
+from watcher.core.file import Fingerprint, Refusal, RefusalCode
 from watcher.core.life import Event
+from watcher.core.listed import Listed
 from watcher.core.notation import format_duration
 from watcher.core.receipt import Pending
 from watcher.core.session import Status
 from watcher.io.arrivals import day_of
 from watcher.io.ledger import NAME
+from watcher.io.listing import reply_to
+from watcher.io.lists import Lists
 from watcher.io.receipt_index import ReceiptIndex
 from watcher.stages.archive import archive
 from watcher.stages.handing import Handings
@@ -298,3 +303,75 @@ async def test_what_the_ledger_refuses_is_over_once_it_is_done(bench):
     await handings.finish()
     assert {} == bench.parts.failing.open(clock.monotonic())
     assert {} == ReceiptIndex(bench.parts.ledger).of("mri")
+
+
+class TestListed:
+    """What DICOMDIRs list of a dropped thing."""
+
+    @pytest.fixture(autouse=True)
+    def _listed(self, bench):
+        """A list of three files, one of another study, of which one is filed."""
+        studies = {"1.2.3": {"1.2.3.1": dict.fromkeys(("1.2.3.9.1", "1.2.3.9.2"), "IM\\A")}}
+        studies |= {"1.2.4": {"1.2.4.1": {"1.2.4.9.3": "IM\\C"}}}
+        os.makedirs(bench.path("study"))
+        Path(bench.path("study/DICOMDIR")).write_bytes(medium(studies))
+        self.take(bench, "study/DICOMDIR")
+        bench.put("study/IM/A", 1)
+        (outcome,) = bench.file("study/IM/A")
+        build(bench.parts, outcome.session, Event.IDLE)
+        self.session = outcome.session
+
+    def take(self, bench, name):
+        found = reply_to({"root": bench.drop.path, "path": name})["listed"]
+        files = [
+            Listed(study, series, sop, tuple(file))
+            for study, some in found.items()
+            for series, each in some.items()
+            for sop, file in each
+        ]
+        seen = Fingerprint(1, 2, 3, 4, 5)
+        Lists(bench.parts.ledger).keep(bench.drop.name, os.fsencode(name), seen, files)
+
+    def test_not_all_is_here(self, bench):
+        """Files that have not come are told, before and after the others are archived."""
+        absent = "2 files listed in DICOMDIR have not come"
+        assert f"still arriving: {absent}" == told(bench)
+        archive(bench.parts, self.session)
+        assert f"{absent}: copy them" == told(bench)
+        found = receipt(bench)
+        assert (2, ["study/IM/A", "study/IM/C"]) == (found["listed_missing"], found["missing"])
+
+    def test_until_they_come(self, bench):
+        """Filed, of whatever study, they have come; archived, too."""
+        bench.put("study/IM/B", 2)
+        bench.put("study/IM/C", 3, study="1.2.4", patient_id="another")
+        filed = {each.session for each in bench.file("study/IM/B", "study/IM/C")}
+        assert "still arriving" not in told(bench)
+        for each in sorted({self.session, *filed}):
+            build(bench.parts, each, Event.IDLE)
+            archive(bench.parts, each)
+        assert "all here, nothing left to do" == told(bench)
+
+    def test_of_this_thing_only(self, bench):
+        """What another dropped thing lacks is not told of this one."""
+        bench.put("other/1", 5, study="1.2.5")
+        (outcome,) = bench.file("other/1")
+        build(bench.parts, outcome.session, Event.IDLE)
+        archive(bench.parts, outcome.session)
+        assert "all here, nothing left to do" == told(bench, name="other")
+
+    def test_a_list_at_the_top(self, bench):
+        """A DICOMDIR beside its folder tells what that folder lacks, in whatever case it came."""
+        bench.put("images/1", 7, study="1.2.7")
+        (outcome,) = bench.file("images/1")
+        build(bench.parts, outcome.session, Event.IDLE)
+        archive(bench.parts, outcome.session)
+        listed = {"1.2.7": {"1.2.7.1": {"1.2.7.9.7": "IMAGES\\1", "1.2.7.9.8": "IMAGES\\2"}}}
+        Path(bench.path("DICOMDIR")).write_bytes(medium(listed))
+        self.take(bench, "DICOMDIR")
+        assert "1 file listed in DICOMDIR has not come: copy it" == told(bench, name="images")
+
+    def test_nothing_follows_from_a_store_that_is_away(self, bench):
+        """Where the archive can't be asked, nothing is said to be missing."""
+        os.rename(bench.parts.storage.path("archive"), f"{bench.parts.storage.path('archive')}-")
+        assert "listed" not in told(bench)

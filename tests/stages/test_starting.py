@@ -8,6 +8,7 @@ import pytest
 from watcher import starting
 from watcher.core.errors import LedgerError, StorageError, storage_error
 from watcher.io.ledger import Ledger
+from watcher.io.service import Watchdog
 from watcher.stages.disk import Disk
 from watcher.stages.hop import Hop
 from watcher.upkeep import Upkeep
@@ -19,7 +20,7 @@ def refused(number, place=""):
 
 def test_what_a_start_waits_for_is_said_once_and_handed_over(bench):
     """One line for each store and cause; the ledger then knows it, and says no more."""
-    waited = starting.Waited(bench.parts.emit, None)
+    waited = starting.Waited(bench.parts.emit, Watchdog())
     archive = bench.parts.storage.path("archive")
     for fault in (refused(errno.ENOSPC), refused(errno.EROFS, archive), refused(errno.ENOSPC)):
         waited.refused(bench.parts.storage, fault)
@@ -40,7 +41,7 @@ def test_a_drain_waits_for_nothing(bench, kind):
     def fail() -> Ledger:
         raise kind("no", number=errno.EIO)
 
-    waited = starting.Waited(bench.parts.emit, None)
+    waited = starting.Waited(bench.parts.emit, Watchdog())
     with pytest.raises(kind):
         starting.opened(bench.parts.storage, waited, fail, once=kind is StorageError)
     with starting.locked(bench.parts.storage, waited, once=True):

@@ -22,9 +22,13 @@ class Common:
         False
     )
 
+    def source(self) -> str:
+        """Where the configuration is; ConfigurationError where none is."""
+        return find(self.config, os.environ, os.getcwd())
+
     def settings(self) -> Settings:
         """The configuration; ConfigurationError with every fault of it."""
-        return load(find(self.config, os.environ, os.getcwd()))
+        return load(self.source())
 
     @contextmanager
     def parts(self) -> Iterator[Parts]:

@@ -18,10 +18,11 @@ def run(
     Example: watcher run --config /etc/watcher/watcher.toml
     """
     from watcher import daemon  # noqa: PLC0415  `--help` shall not pay for it
+    from watcher.io.service import Watchdog, patience_of  # noqa: PLC0415
 
     return daemon.run(
         common.settings(),
         once=once,
-        notify_address=os.environ.get("NOTIFY_SOCKET"),
+        watchdog=Watchdog(os.environ.get("NOTIFY_SOCKET"), patience_of(os.environ)),
         journal=os.environ.get("JOURNAL_STREAM", ""),
     )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from watcher.core.case import counted
+from watcher.core.case import Awaited, counted
 from watcher.core.file import RefusalCode
 from watcher.core.notation import format_duration
 from watcher.core.receipt_names import key_of
@@ -107,6 +107,7 @@ class Dropped:
     lying: Lying
     went: Sequence[Went]
     refused: Sequence[Refused]
+    missing: Awaited = field(default_factory=Awaited)  # what DICOMDIRs list of it and has not come
 
     @property
     def whom(self) -> str:
@@ -172,7 +173,7 @@ def _files(
 
 def first_line(dropped: Dropped) -> str:
     """How it stands, in the words of spec 12: first what a person has to do, then what happens."""
-    return _to_do(dropped) or _under_way(dropped) or "all here, nothing left to do"
+    return _to_do(dropped) or _missing(dropped) or _under_way(dropped) or DONE
 
 
 def _to_do(dropped: Dropped) -> str:
@@ -190,6 +191,14 @@ def _to_do(dropped: Dropped) -> str:
     return ""
 
 
+def _missing(dropped: Dropped) -> str:
+    number = dropped.missing.count
+    if not number or dropped.lying:
+        return ""
+    text = f"{counted(number)} listed in DICOMDIR {'has' if number == 1 else 'have'} not come"
+    return f"{text}: copy {_them(number)}" if dropped.settled else f"still arriving: {text}"
+
+
 def _under_way(dropped: Dropped) -> str:
     if dropped.lying:
         return "still arriving"
@@ -202,6 +211,7 @@ def _under_way(dropped: Dropped) -> str:
     return ON_ITS_WAY
 
 
+DONE: Final = "all here, nothing left to do"
 ON_ITS_WAY: Final = "all here, on its way into the archive"
 
 

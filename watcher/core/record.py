@@ -1,9 +1,18 @@
-"""A session as a plain record and back: what `LABEL.json` holds, and what `--json` shows."""
+"""A session as a plain record and back: what `LABEL.json` holds, and what `--json` shows.
+
+What a newer version wrote down besides is passed over, so that one can go back to this one. A
+record that must not be read without it leaves a field out that this version wants.
+"""
 
 from collections.abc import Mapping
 from typing import Any
 
 from watcher.core.session import Decision, Finding, Session, Severity, Status
+
+
+def known(kind: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the values of a record that this dataclass has a field for."""
+    return {name: values[name] for name in kind.__match_args__ if name in values}
 
 
 def finding_of(values: Mapping[str, Any]) -> Finding:
@@ -57,7 +66,7 @@ def decision_of(values: Mapping[str, Any]) -> Decision:
     """A decision from its JSON."""
     pair = {k: tuple(values[k]) if values[k] else None for k in ("key_from", "key_to")}
     lists = {k: tuple(values.get(k, ())) for k in ("passed", "studies")}
-    return Decision(**{**values, **lists, **pair})
+    return Decision(**{**known(Decision, values), **lists, **pair})
 
 
 def session_values(row: Session) -> dict[str, Any]:
@@ -97,7 +106,7 @@ def session_of(values: Mapping[str, Any]) -> Session:
     target = values["target"]
     return Session(
         **{
-            **values,
+            **known(Session, values),
             "status": Status(values["status"]),
             "drops": tuple(values["drops"]),
             "target": tuple(target) if target else None,

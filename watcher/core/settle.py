@@ -94,7 +94,7 @@ class Settler:
         file = self._files.get(path)
         if file is None:
             self._folders[_folder(path)] += 1
-            self._begin(Waiting(path, seen, now, "", "", stuck=False), State.WAITING, now)
+            self._begin(Waiting(path, seen, now, "", "", stuck=False), State.WAITING, now, now)
         elif file.shown.print != seen:
             self._change(file, seen, now)
         else:
@@ -232,21 +232,22 @@ class Settler:
         self._folders = +self._folders  # without those that hold none any more
         return set(self._folders)
 
-    def _begin(self, shown: Waiting, state: State, now: float) -> None:
+    def _begin(self, shown: Waiting, state: State, now: float, changed: float) -> None:
         before = self._files.get(shown.path)
-        self._files[shown.path] = file = _File(shown, state, now, now, now, now, now)
+        self._files[shown.path] = file = _File(shown, state, changed, now, now, now, now)
         self._tell(shown.path, before.state if before else None, state, changed=True)
         if state is State.WAITING:
             self._wait(file)
 
     def _change(self, file: _File, seen: Fingerprint, now: float) -> None:
-        """All starts anew; but what is in hand stays in hand."""
+        """All starts anew, but what is in hand; links, owner and mode put off no stuck time."""
         if file.shown.stuck:
             self._released.append(file.shown.path)
             self._folders[_folder(file.shown.path)] += 1
         shown = replace(file.shown, print=seen, reason="", text="", stuck=False)
-        taken = file.state is State.TAKEN
-        self._begin(shown, State.TAKEN if taken else State.WAITING, now)
+        state = State.TAKEN if file.state is State.TAKEN else State.WAITING
+        same = file.shown.print.same_content(seen) and not file.shown.stuck
+        self._begin(shown, state, now, file.changed if same else now)
 
     def _agree(self, file: _File, now: float) -> None:
         if now >= file.counted + self._step:

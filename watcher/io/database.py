@@ -15,14 +15,13 @@ from sqlalchemy.exc import DatabaseError
 
 from watcher.core.errors import (
     FULL_NUMBERS,
-    ConfigurationError,
     FullError,
     StorageError,
     damaged,
 )
 from watcher.io import tables
 
-ANOTHER: Final = "move state/ledger.sqlite* aside; run rebuilds it from the tree"
+FORMAT: Final = "schema"  # the key under which a ledger keeps its own
 BROKEN: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 CACHE: Final = 8 << 20  # bytes of pages that a connection keeps, if it needs them
 NUMBERS: Final = {  # SQLite's result codes as errno; the others are EIO
@@ -88,16 +87,13 @@ def _is_undecodable(error: BaseException | None) -> bool:
 
 
 def check_schema(tx: Connection) -> None:
-    """Give a new ledger its format; ConfigurationError where it has another."""
-    query = select(tables.meta.c.value).where(tables.meta.c.key == "schema")
+    """Give a new ledger its format; LedgerError where it has that of another version."""
+    query = select(tables.meta.c.value).where(tables.meta.c.key == FORMAT)
     found = tx.execute(query).scalar()
     if found is None:
-        tx.execute(insert(tables.meta), [{"key": "schema", "value": tables.SCHEMA}])
+        tx.execute(insert(tables.meta), [{"key": FORMAT, "value": tables.SCHEMA}])
     elif found != tables.SCHEMA:
-        raise ConfigurationError(
-            f"the ledger has format {found}, this version reads {tables.SCHEMA}",
-            hint=ANOTHER,
-        )
+        raise damaged(f"it has format {found}, and this version reads {tables.SCHEMA}")
 
 
 def tell_sizes(tx: Connection) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from watcher.core.errors import ClashError, SyncError, storage_error
-from watcher.io import ways
+from watcher.io import blocks, ways
 from watcher.io.halves import NO_LINKS, clear_half, placed, temporary
 from watcher.io.opening import FILE
 from watcher.io.reaching import (
@@ -60,7 +60,6 @@ __all__ = [
     "walk",
 ]
 
-BLOCK = 1 << 20
 UMASK = os.umask(0o077)  # read by setting it, at import: no thread creates files yet
 os.umask(UMASK)
 SYNC_THREADS = 8  # stack-facts 2.1: parallel fsync beats syncfs and flushes nobody else's data
@@ -213,11 +212,7 @@ def _copy_beside(source: str, target: str) -> None:
     try:
         try:
             with opened(source) as old, open(temp, "xb") as new:
-                while block := old.read(BLOCK):
-                    new.write(block)
-                new.flush()
-                times = os.fstat(old.fileno())
-                os.utime(new.fileno(), ns=(times.st_atime_ns, times.st_mtime_ns))
+                blocks.copy(old.fileno(), new)
                 os.fsync(new.fileno())
         except OSError as error:
             raise storage_error(error, "copying a file", temp) from error

@@ -1,9 +1,9 @@
-"""Whether the ledger is whole, and the one that worked on this prearchive last; else set aside.
+"""Whether the ledger is whole, readable and the one that worked here last; else set aside.
 
 SQLite's `quick_check` finds pages that are not what they should be; a file beside the sessions,
 `.watcher-ledger`, says which ledger they were last recorded in. An older copy, or the ledger of
-other stores, is not that one. What is set aside is renamed and never removed: it was an index, and
-a start makes another from the tree.
+other stores, is not that one; that of another version may have another format. What is set aside
+is renamed and never removed: it was an index, and a start makes another from the tree.
 """
 
 import os
@@ -18,7 +18,8 @@ from urllib.parse import quote
 
 from watcher.core.errors import damaged, storage_error
 from watcher.io import files
-from watcher.io.database import BROKEN
+from watcher.io.database import BROKEN, FORMAT
+from watcher.io.tables import SCHEMA
 
 RUNS: Final = "runs"  # the ledger's key for the marks of its last two openings by a daemon
 MARK: Final = ".watcher-ledger"  # in the prearchive: the mark of the last
@@ -73,7 +74,7 @@ def fault_of(path: str, prearchive: str) -> str:
         uri = f"file:{quote(path)}?mode=ro"
         with closing(sqlite3.connect(uri, uri=True, timeout=PATIENCE)) as ledger:
             found = ledger.execute("PRAGMA quick_check(1)").fetchone()[0]
-            runs = _runs(ledger)
+            kept = _kept(ledger)
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)  # none: undecodable
         if code != SHORT and code & 0xFF not in BROKEN:
@@ -81,14 +82,18 @@ def fault_of(path: str, prearchive: str) -> str:
         return f"it is damaged: {error}"
     if found != "ok":
         return f"it is damaged: {found.splitlines()[-1]}"
-    return "it is not the one of the last run" if mark and mark not in runs else ""
+    if kept.get(FORMAT, SCHEMA) != SCHEMA:
+        return f"it has format {kept[FORMAT]}, and this version reads {SCHEMA}"
+    lost = mark and mark not in kept.get(RUNS, "").split()
+    return "it is not the one of the last run" if lost else ""
 
 
-def _runs(ledger: sqlite3.Connection) -> list[str]:
+def _kept(ledger: sqlite3.Connection) -> dict[str, str]:
+    """What it says of itself; nothing where it is no ledger."""
     if not ledger.execute("SELECT 1 FROM sqlite_schema WHERE name = 'meta'").fetchone():
-        return []
-    found = ledger.execute("SELECT value FROM meta WHERE key = ?", (RUNS,)).fetchone()
-    return str(found[0]).split() if found else []
+        return {}
+    found = ledger.execute("SELECT key, value FROM meta WHERE key IN (?, ?)", (RUNS, FORMAT))
+    return {str(key): str(value) for key, value in found}
 
 
 def _mark(prearchive: str) -> str:

@@ -6,7 +6,18 @@ from dataclasses import astuple
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, Select, and_, bindparam, delete, func, insert, select, update
+from sqlalchemy import (
+    Connection,
+    Select,
+    and_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from watcher.core.file import Fingerprint
 from watcher.core.listed import Listed, place, plain
@@ -135,6 +146,25 @@ class Lists:
                 .group_by(_FILE.study, _FILE.sop)
             )
             return [Missing(*row) for row in tx.execute(query.order_by("file"))]
+
+    def absent(self, drop: str, receipt: bytes) -> list[tuple[bytes, Missing]]:
+        """Files that lists of a drop name, of any study, and where each list lies.
+
+        They are neither pending, nor filed or in hand: in a session of their study, or in one that
+        took files of this `receipt` (core.receipt_names).
+        """
+        row, came = tables.instance.c, tables.arrival.c
+        homes = select(tables.session.c.id).where(tables.session.c.study == _FILE.study)
+        own = select(came.session).where(came.drop == drop, came.name == receipt)
+        filed = (row.sop == _FILE.sop, or_(row.session.in_(homes), row.session.in_(own)))
+        query = (
+            select(_LIST.path, _FILE.study, _FILE.sop, func.min(_FILE.file).label("file"))
+            .where(_LIST.drop == drop, _FILE.medium == _LIST.number, _FILE.pending.is_(False))
+            .where(~select(row.name).where(*filed).exists())
+            .group_by(_LIST.path, _FILE.study, _FILE.sop)
+        )
+        with self._ledger.read() as tx:
+            return [(each.path, Missing(*each[1:])) for each in tx.execute(query.order_by("file"))]
 
 
 def _rows(number: int, folder: bytes, files: Iterable[Listed]) -> Iterator[dict[str, Any]]:

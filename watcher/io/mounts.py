@@ -7,8 +7,8 @@ The kernel's table is /proc/self/mountinfo: proc_pid_mountinfo(5). What should b
 import errno
 import os
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from watcher.core.errors import MissingPlaceError, storage_error
@@ -63,8 +63,22 @@ class Space:
 
 
 def parse(text: str) -> tuple[Mount, ...]:
-    """The mounts of a mountinfo text, in its order (os.fsdecode makes such text of bytes)."""
-    return tuple(_mount(line) for line in text.split("\n") if " - " in line)
+    """The mounts of a mountinfo text, in its order (os.fsdecode makes such text of bytes).
+
+    One that shows at its point what lies there anyway is no mount: a sandbox opens paths by binding
+    them onto themselves (ReadWritePaths= of systemd.exec(5)), and those outside do not see that.
+    """
+    lines = [line for line in text.split("\n") if " - " in line]
+    mounts = [_mount(line) for line in lines]
+    devices = {mount.id: line.split(" ", 3)[2] for mount, line in zip(mounts, lines, strict=True)}
+    known = {mount.id: mount for mount in mounts}
+    echoes = {
+        mount.id: mount
+        for mount in mounts
+        if mount.parent in known and devices[mount.parent] == devices[mount.id]
+        if mount.parent != mount.id and _is_echo(mount, known[mount.parent])
+    }
+    return tuple(_without(echoes, mounts)) if echoes else tuple(mounts)
 
 
 def read_mounts(table: str = TABLE) -> tuple[Mount, ...]:
@@ -205,6 +219,30 @@ def _mount(line: str) -> Mount:
         parent=int(parent),
         options=os.fsdecode(_plain(options)),
     )
+
+
+def _is_echo(mount: Mount, beneath: Mount) -> bool:
+    """Whether a mount, of the file system beneath it, shows what is at its point anyway.
+
+    A subvolume of btrfs, which its options name, is mounted for its own sake.
+    """
+    if mount.options != beneath.options:
+        return False
+    inside = mount.point.removeprefix(beneath.point.rstrip(b"/"))
+    return mount.root.rstrip(b"/") == beneath.root.rstrip(b"/") + inside.rstrip(b"/")
+
+
+def _without(echoes: Mapping[int, Mount], mounts: Sequence[Mount]) -> Iterator[Mount]:
+    """What lies upon an echo lies upon what is beneath; what it hides stays hidden."""
+    hiding = {(echo.parent, echo.point) for echo in echoes.values()}
+    for mount in mounts:
+        above = (place for place in _way(mount.point) if place != mount.point)
+        if mount.id in echoes or any((mount.parent, place) in hiding for place in above):
+            continue
+        parent = mount.parent
+        while parent in echoes:
+            parent = echoes[parent].parent
+        yield replace(mount, parent=parent)
 
 
 def _of_fstab(path: str) -> Iterator[str]:

@@ -7,7 +7,6 @@ which is looked at before: who can swap a link in then may write in the store an
 """
 
 import errno
-import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -17,7 +16,7 @@ from typing import Final
 
 from watcher.core.errors import DocumentError, OutsideError, StorageError, storage_error
 from watcher.core.file import Fingerprint
-from watcher.io import ways
+from watcher.io import blocks, ways
 from watcher.io.opening import FILE
 
 MARKER: Final = ".watcher-store"
@@ -186,18 +185,9 @@ def digest(path: str) -> str:
     """The MD5 of a file, lower-case hex."""
     try:
         with opened(path) as file:
-            return digest_of(file)
+            return blocks.digest(file)
     except OSError as error:
         raise storage_error(error, "reading a file") from error
-
-
-def digest_of(file: BufferedReader) -> str:
-    """The MD5 of an open file. OSError passes."""
-    return hashlib.file_digest(file, _md5).hexdigest()
-
-
-def _md5() -> "hashlib._Hash":
-    return hashlib.md5(usedforsecurity=False)
 
 
 def walk(folder: str) -> Iterator[str]:

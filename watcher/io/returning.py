@@ -12,9 +12,8 @@ from contextlib import contextmanager, suppress
 from typing import Final
 
 from watcher.core.errors import ClashError, storage_error
-from watcher.io import aside, files, sources
+from watcher.io import aside, blocks, files, sources
 from watcher.io.opening import NotTakenError, open_regular
-from watcher.io.reaching import digest_of
 
 FORBIDDEN: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 """What a drop says that may not be written."""
@@ -179,7 +178,7 @@ def _digest(root: str, path: bytes) -> str:
             open_regular(root, os.fsdecode(path)) as fd,
             open(fd, "rb", closefd=False) as file,
         ):
-            return digest_of(file)
+            return blocks.digest(file)
     except NotTakenError:
         return ""
     except OSError as error:

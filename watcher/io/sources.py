@@ -11,13 +11,15 @@ from typing import Final
 
 from watcher.core.errors import ClashError, storage_error
 from watcher.core.file import Fingerprint
-from watcher.io import aside, files
+from watcher.io import aside, blocks, files
+from watcher.io.halves import NO_LINKS
 from watcher.io.ignore import Ignore
 from watcher.io.opening import FILE, NotTakenError, lease
 from watcher.io.scan import NOTHING, Known, Look, look
 
 FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 GONE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
+FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})  # nor would it take a copy
 
 
 @contextmanager
@@ -145,14 +147,40 @@ def print_in(root: str, path: bytes) -> Fingerprint | None:
         raise storage_error(error, "looking at a dropped file") from error
 
 
+def count_names(path: str) -> int:
+    """How many names a file has, as its file system tells. OSError passes."""
+    return os.lstat(path).st_nlink
+
+
 def has_other_name(path: str) -> bool:
     """Whether a placed file has a second link somewhere; False where it is not there."""
     try:
-        return os.lstat(path).st_nlink > 1
+        return count_names(path) > 1
     except OSError as error:
         if error.errno in GONE:
             return False
         raise storage_error(error, "looking at a placed file") from error
+
+
+def is_alone(path: str) -> bool:
+    """Whether a placed file has no other name, and that is counted where it lies; or it is gone.
+
+    It is given a second name for a moment: SMB says of every file that it has one. Where it can't
+    have one it was not linked from anywhere.
+    """
+    if has_other_name(path):
+        return False
+    temp = files.temporary(path)
+    files.remove(temp)
+    try:
+        os.link(path, temp, follow_symlinks=False)
+        return count_names(path) > 1
+    except OSError as error:
+        if error.errno in GONE | NO_LINKS | FULL:
+            return True
+        raise storage_error(error, "counting a file's names") from error
+    finally:
+        files.remove(temp)
 
 
 def make_own(path: str, digest: str = "") -> bool:
@@ -202,11 +230,7 @@ def copy_from(folder: int, name: bytes, target: str, *, durable: bool = True) ->
 def _copy(source: int, target: str, *, durable: bool) -> None:
     with open(target, "xb") as new:
         try:
-            while block := os.read(source, files.BLOCK):
-                new.write(block)
-            new.flush()
-            times = os.fstat(source)
-            os.utime(new.fileno(), ns=(times.st_atime_ns, times.st_mtime_ns))
+            blocks.copy(source, new)
             if durable:
                 os.fsync(new.fileno())
         except OSError:

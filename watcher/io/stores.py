@@ -146,9 +146,9 @@ class Storage:
         files.sync(os.path.dirname(path))
         return self.id
 
-    def ids(self) -> dict[str, str]:
+    def ids(self, kinds: Sequence[str] = KINDS) -> dict[str, str]:
         """The ids found in the markers that are there and can be read."""
-        found = {kind: self._marked(kind) for kind in KINDS}
+        found = {kind: self._marked(kind) for kind in kinds}
         return {kind: mark for kind, mark in found.items() if mark}
 
     def _marked(self, kind: str) -> str:

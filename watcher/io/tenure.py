@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Final
 
 from watcher.core.errors import AlreadyRunningError, StorageError, WatcherError, storage_error
+from watcher.core.record import known
 from watcher.io import files, mounts
 from watcher.io.reaching import GUARDS, MARKER, OWNER
 
@@ -257,7 +258,7 @@ class Tenures:
 def _read(data: bytes | None) -> Owner:
     """What a file says; of a torn one that is NOBODY we know, who has the store all the same."""
     try:
-        found = Owner(**json.loads(data or b""))
+        found = Owner(**known(Owner, json.loads(data or b"")))
         numbers = isinstance(found.pid, int) and isinstance(found.epoch, int)
         sound = isinstance(found.host, str) and 0 < found.expiry_s <= LONGEST
         return found if numbers and sound and found.pid >= 0 and found.epoch > 0 else NOBODY

@@ -1,13 +1,17 @@
 """What a check of configuration and machine found, and the exit code that follows."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
-HEAD: Final = ("", "OF", "WHAT", "WHAT MENDS IT")
-_FIRST: Final = (2, 10)  # of several exit codes (spec 4)
+from watcher.report.text import printable
 
-Severity = Literal["ok", "warning", "error"]
+HEAD: Final = ("", "OF", "WHAT")
+_FIRST: Final = (2, 10)  # of several exit codes (spec 4)
+_ORDER: Final = ("error", "warning", "advice", "ok")
+
+Severity = Literal["ok", "advice", "warning", "error"]
+"""`advice`: nothing is wrong, and there is a better way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +21,9 @@ class Line:
     severity: Severity
     of: str  # what was looked at, as the configuration calls it
     text: str
-    hint: str = ""  # the command that mends it
+    hint: str = ""  # what to do, in words, where the command leaves a choice
     code: int = 0
+    command: str = ""  # what mends it, for a shell as it is
 
 
 def exit_code(lines: Sequence[Line]) -> int:
@@ -34,6 +39,22 @@ def document(lines: Sequence[Line]) -> list[dict[str, Any]]:
 
 def rows(lines: Sequence[Line]) -> list[Sequence[object]]:
     """A row for each line, the gravest first."""
-    order = ("error", "warning", "ok")
-    sorted_ = sorted(lines, key=lambda line: order.index(line.severity))
-    return [(line.severity, line.of, line.text, line.hint) for line in sorted_]
+    return [(line.severity, printable(line.of), printable(line.text)) for line in _sorted(lines)]
+
+
+def script(lines: Sequence[Line]) -> Iterator[str]:
+    """What mends them, a text for a shell: findings are comments, each followed by its command.
+
+    What several findings share stands once, after the last of them.
+    """
+    open_ = [line for line in _sorted(lines) if line.hint or line.command]
+    last = {line.command: number for number, line in enumerate(open_)}
+    for number, line in enumerate(open_):
+        said = f"{line.text}; {line.hint}" if line.hint else line.text
+        yield f"# {printable(line.of)}: {printable(said)}"
+        if line.command and last[line.command] == number:
+            yield line.command
+
+
+def _sorted(lines: Sequence[Line]) -> list[Line]:
+    return sorted(lines, key=lambda line: _ORDER.index(line.severity))

@@ -35,7 +35,7 @@ name = {name}
 # after = "remove"               # remove | keep: the source, once filed; keep takes each file once
 # strict = false                 # transactional: a member that is not DICOM refuses the unit
 # mount = false                  # true: only a mount point at path counts as the drop
-# project = "PROJ1"              # everything dropped here belongs to this project
+{project}              # everything dropped here belongs to this project
 # layout = "{{project}}/{{subject}}/{{session}}"   # gradual: folders name the session;
 #                                # {{timestamp}}, * and literal parts too
 # ignore = []                    # names that are never input, besides the built-in ones
@@ -91,11 +91,14 @@ _REST: Final = """\
 """
 
 
-def compose(root: str, drops: Sequence[tuple[str, str]]) -> str:
-    """The text for a storage root and drops, each a path and a name."""
+def compose(root: str, drops: Sequence[tuple[str, str]], project: str = "") -> str:
+    """The text for a storage root and drops, each a path and a name; `project`: theirs."""
     quoted = _quoted(root)
     below = _quoted(f"{root.rstrip('/')}/")[:-1]
-    said = [_DROP.format(path=_quoted(path), name=_quoted(name)) for path, name in drops]
+    theirs = f"project = {_quoted(project)}" if project else '# project = "PROJ1"'
+    said = [
+        _DROP.format(path=_quoted(path), name=_quoted(name), project=theirs) for path, name in drops
+    ]
     return "".join([_HEAD.format(root=quoted, below=below), *said, _REST])
 
 

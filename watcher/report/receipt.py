@@ -60,6 +60,8 @@ def values(dropped: Dropped) -> dict[str, Any]:
         "set_aside": sum(each.files for each in dropped.refused if not each.waits),
         "refused": [_refused(each) for each in refused[:NAMES]],
         "more_refused": len(refused[NAMES:]),
+        "listed_missing": dropped.missing.count,
+        "missing": [printable(each) for each in dropped.missing.files],
         "sessions": [_session(each) for each in went],
         "more_sessions": len(dropped.went) - len(went),
     }
@@ -74,7 +76,7 @@ def as_text(told: Mapping[str, Any], made: float) -> bytes:
     """The same for people; moments in local time."""
     own = (_of_session(each, told["whom"]) for each in told["sessions"])
     parts = [_head(told, made), _counts(told), *own, _more(told["more_sessions"], "sessions")]
-    parts += [_waiting(told), _of_refused(told)]
+    parts += [_missing(told), _waiting(told), _of_refused(told)]
     text = "\n\n".join("\n".join(lines) for part in parts if (lines := list(part)))
     return text.encode("utf-8", "backslashreplace") + b"\n"
 
@@ -162,6 +164,13 @@ def _of_session(each: Mapping[str, Any], whom: str) -> Iterator[str]:
     if each["status"] in DECIDES:
         yield from (f"  - {text}" for text in each["findings"])
         yield f"  To do: tell {whom} the number {each['session']}."
+
+
+def _missing(told: Mapping[str, Any]) -> Iterator[str]:
+    if told["listed_missing"]:
+        yield "Listed in DICOMDIR, and not come:"
+        yield from (f"  {name}" for name in told["missing"])
+        yield from _more(told["listed_missing"] - len(told["missing"]))
 
 
 def _waiting(told: Mapping[str, Any]) -> Iterator[str]:

@@ -66,7 +66,6 @@ class Settings:
     limits: policy.Limits
     listen: str | None  # host:port of [metrics]
     retention: Retention
-    not_yet: tuple[str, ...] = ()  # given in the file, accepted, not acted on by this version
 
 
 def _stores(storage: tables.Storage) -> policy.Stores:
@@ -161,11 +160,6 @@ def _rest_faults(file: tables.File) -> Iterator[str]:
             yield f"{place}: found {format_duration(rest)}; longer than session.max_open"
 
 
-def _not_yet(file: tables.File) -> Iterator[str]:
-    waits = {"history", "quarantine"} & file.retention.model_fields_set
-    yield from (f"retention.{name}" for name in sorted(waits))
-
-
 def _drop(drop: tables.Drop, projects: policy.Projects) -> policy.Drop:
     project = projects.find(drop.project) if drop.project is not None else None
     touched = drop.after == "remove" or "receipts" in drop.model_fields_set
@@ -203,7 +197,6 @@ def parse(text: str, source: str) -> Settings:
         limits=policy.Limits(**dict(file.limits)),
         listen=file.metrics.listen,
         retention=Retention(**dict(file.retention)),
-        not_yet=tuple(_not_yet(file)),
     )
 
 
@@ -227,11 +220,13 @@ def _bytes(path: str) -> bytes | None:
 def find(config: str | None, environ: Mapping[str, str], folder: str) -> str:
     """The configuration's path: `config`, else $WATCHER_CONFIG, else the usual places.
 
-    `folder` is where relative paths begin. Raises ConfigurationError where none is, or where the
-    first one found is no file or can't be read: the next is then not taken in its stead.
+    `folder` is where relative paths begin; one that can't be entered, as root's by whom `runuser`
+    starts, is no usual place. Raises ConfigurationError where none is, or where the first one
+    found is no file or can't be read: the next is then not taken in its stead.
     """
     named = config or environ.get(VARIABLE)
-    tried = [os.path.join(folder, path) for path in ([named] if named else PLACES)]
+    places = PLACES if os.path.exists(os.path.join(folder, ".")) else PLACES[1:]
+    tried = [os.path.join(folder, path) for path in ([named] if named else places)]
     for path in tried:
         if _bytes(path) is not None:
             return path

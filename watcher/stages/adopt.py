@@ -16,6 +16,7 @@ from watcher.core.policy import Drop
 from watcher.core.scans import study_of
 from watcher.core.session import Instance, Place, Session, Status
 from watcher.io import files, known
+from watcher.io.service import alive
 from watcher.io.ways import open_ways
 from watcher.stages import reading, withdrawing
 from watcher.stages.deleting import drop_moment
@@ -34,6 +35,7 @@ async def sessions(parts: Parts, examine: Examine, thread: Hop) -> int:
     number = 0
     strangers = await thread(lambda: list(_strangers(parts)))
     for found, record in strangers:
+        alive()
         instances, unread = await _read(parts, found, record, examine, thread)
         number += await thread(_take_in, parts, found, record, instances, unread)
     return number
@@ -44,6 +46,7 @@ def _strangers(parts: Parts) -> Iterator[tuple[Found, Session | None]]:
     places: dict[str, list[Found]] = {}
     with open_ways():
         for found in tree(parts):
+            alive()
             places.setdefault(found.id, []).append(found)
     for wanted, several in sorted(places.items()):
         if len(several) == 1 and _is_as(parts, standing.get(wanted), several[0]):
@@ -124,6 +127,7 @@ async def _read(
             for path in paths[start : start + BATCH]
             if (print_ := files.print_of(os.path.join(found.folder, path)))
         ]
+        alive()
         replies = await examine(
             [
                 reading.request(None, here, each, tags=(), copy=False, filed=True)

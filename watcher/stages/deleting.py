@@ -135,7 +135,7 @@ def carry_scans(parts: Parts, session: Session) -> None:
 def _promised(session: Session, data: bytes) -> tuple[Decision | None, list[Place]]:
     try:
         plan = json.loads(data)
-        places = [_place(**each) for each in plan["places"]]
+        places = [_place(each["scan"], each["folder"], each["name"]) for each in plan["places"]]
         when = plan["when"]
     except (ValueError, KeyError, TypeError) as error:
         raise DocumentError("a promise beside a session can't be read") from error

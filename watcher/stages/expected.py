@@ -7,10 +7,12 @@ import os
 from collections.abc import Collection, Sequence
 
 from watcher.core.case import FEW, Awaited
+from watcher.core.listed import plain
 from watcher.core.match import path_of
+from watcher.core.receipt import Dropped
 from watcher.core.session import Scan, Session
 from watcher.dicom.numbering import numbers
-from watcher.io.lists import Lists
+from watcher.io.lists import Lists, Missing
 from watcher.io.lookup import Lookup, Raised
 from watcher.stages import inventory
 from watcher.stages.entries import reread
@@ -45,6 +47,30 @@ def awaited(parts: Parts, session: Session, scans: Sequence[Scan]) -> Awaited:
         there = _archived(parts, folder, {each.sop for each in left})
         left = [each for each in left if each.sop not in there]
     return Awaited(len(left), tuple(each.file for each in left[:FEW]))
+
+
+def absent(parts: Parts, dropped: Dropped) -> Awaited:
+    """Files of one dropped thing that DICOMDIRs list and that have not come.
+
+    Of whatever studies: of some of them nothing may have come.
+    """
+    found = Lists(parts.ledger).absent(dropped.drop, dropped.key)
+    left = [each for path, each in found if _is_of(dropped.key, path, each)]
+    if not left or not parts.storage.is_there("archive"):
+        return Awaited()
+    homes = {(each.project, each.label) for each in dropped.went if each.project}
+    for study in {each.study for each in left}:
+        homes |= {(each.project, each.label) for each in parts.registry.with_study(study)}
+    for home in sorted(homes):
+        there = _archived(parts, parts.storage.archived(*home), {each.sop for each in left})
+        left = [each for each in left if each.sop not in there]
+    return Awaited(len(left), tuple(each.file for each in left[:FEW]))
+
+
+def _is_of(key: bytes, path: bytes, each: Missing) -> bool:
+    """Whether a listed file is of this thing; `path`: where its list lies."""
+    top, slash, _ = (path if b"/" in path else each.file.encode()).partition(b"/")
+    return bool(slash) and plain(top) == plain(key)
 
 
 def _homes(parts: Parts, session: Session, studies: Collection[str]) -> list[str]:

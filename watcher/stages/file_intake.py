@@ -3,6 +3,7 @@
 No rule is in here: identity is `core.route`, refusals `dicom.header`, filing `stages.filing`.
 """
 
+import errno
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -53,6 +54,7 @@ class Files:
     filed: Callable[[], None]  # rung when a session may have changed
     packed: Callable[[Candidate], None]
     copy: set[bytes] = field(default_factory=set)  # a link would not do, as was found out
+    copies: bool = False  # nor would one of any other file here: none is read twice for that
 
     def __post_init__(self) -> None:
         """Nothing is read yet."""
@@ -101,7 +103,7 @@ class Files:
                 Candidate(self.drop.name, path, seen),
                 tags=self.rules.tags,
                 quiet=quiet,
-                copy=path in self.copy,
+                copy=self.copies or path in self.copy,
             )
             for path, seen, quiet in chosen
         ]
@@ -214,6 +216,7 @@ class Files:
 
     def _read_again(self, path: bytes, outcome: Outcome) -> None:
         """A link, or a copy's inode, would not do: a copy, at once; failing that too, later."""
+        self.copies |= outcome.error is not None and outcome.error.number == errno.EXDEV
         if path in self.copy and outcome.error is not None:
             self._trouble.met(path, outcome.error)
         else:

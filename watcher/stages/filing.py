@@ -21,6 +21,7 @@ from watcher.core.policy import Drop
 from watcher.io import files
 from watcher.io.arrivals import again
 from watcher.io.desk import Incoming, Reserved
+from watcher.io.service import alive
 from watcher.io.ways import open_ways
 from watcher.stages.hands import release, settle_hands
 from watcher.stages.outcomes import Outcome, Result
@@ -49,7 +50,7 @@ class Filer:
         StorageError where the ledger can't be written: nothing was lost, the files come again.
         """
         self._parts.storage.require("prearchive")
-        with self._one:
+        with self._one, self._parts.watchdog.loop():
             self._settle()
             self.left_in_hand = True
             filing = _Batch(self._parts, drop, batch)
@@ -160,6 +161,7 @@ class _Batch:
 
     def _place(self, each: Reserved) -> Reserved | None:
         """The file under its name, or another where something else has that; None: not now."""
+        alive()
         if self._is_lost(each):
             return None
         try:

@@ -52,13 +52,13 @@ def _is_whole(target: str, digest: str) -> bool:
 
 def _is_own(target: str, digest: str) -> bool:
     """Whether nobody can change it any more, as who still has its source could."""
-    return not sources.has_other_name(target) or sources.make_own(target, digest)
+    return sources.is_alone(target) or sources.make_own(target, digest)
 
 
 def make_all_own(paths: Sequence[str]) -> None:
-    """The same of files that no ledger knows: those that still share an inode get one each."""
+    """The same of files that no ledger knows: those that may share an inode get one each."""
     for path in paths:
-        if sources.has_other_name(path):
+        if not sources.is_alone(path):
             sources.make_own(path)
 
 

@@ -44,12 +44,21 @@ def part(
     if stays is not None and sources.make_own(target, each.incoming.examined.digest):
         found = sources.print_in(drop.path, path)  # its ctime has changed with the link
         return Parted.OWN, found if found and found.same_content(stays) else None
-    if stays is None and is_as_read(each, target):
+    if stays is None and is_as_read(each, target) and _is_own(each, target):
         return Parted.OWN, None
     if not sources.link_back(drop.path, path, target):
         return Parted.IN_HAND, None
     files.remove(target)
     return Parted.BACK, None
+
+
+def _is_own(each: Reserved, target: str) -> bool:
+    """Whether it has an inode of its own now.
+
+    A source that is another by its ctime alone, as a share may tell late, keeps its name.
+    """
+    digest = each.incoming.examined.digest
+    return not sources.has_other_name(target) or sources.make_own(target, digest)
 
 
 def is_there(parts: Parts, each: Reserved, twin: Place) -> bool:

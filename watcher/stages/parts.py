@@ -13,6 +13,7 @@ from watcher.io.ledger import Ledger
 from watcher.io.receiving import Receiving
 from watcher.io.registry import Registry
 from watcher.io.said import Conditions
+from watcher.io.service import Watchdog, alive
 from watcher.io.stores import Storage
 from watcher.stages.failing import Failing
 from watcher.stages.faults import Faults
@@ -39,9 +40,11 @@ class Parts:
     stopping: threading.Event = field(default_factory=threading.Event)
     failing: Failing = field(default_factory=Failing)
     faults: Faults = field(default_factory=Faults)
+    watchdog: Watchdog = field(default_factory=Watchdog)
 
     def check_stop(self) -> None:
-        """Between two steps of a plan: Stopped when the program is ending."""
+        """Between two steps of a plan, a sign of life: Stopped when the program is ending."""
+        alive()
         if self.stopping.is_set():
             raise Stopped
 

@@ -8,7 +8,6 @@ person; how it is carried out: carrying.
 import gzip
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from io import BytesIO
@@ -17,7 +16,7 @@ from typing import Any, Final
 from watcher.core.archived import Entry
 from watcher.core.errors import DocumentError, RefusedError
 from watcher.core.file import Fingerprint
-from watcher.core.record import finding_of, finding_values, session_of, session_values
+from watcher.core.record import finding_of, finding_values, known, session_of, session_values
 from watcher.core.session import Finding, Session
 from watcher.dicom import catalog
 from watcher.io import files
@@ -105,8 +104,7 @@ class Swap:
     def data(self, old: bytes | None) -> bytes:
         """The bytes to write in place of these; what is gzipped by its name stays so."""
         if self.own:
-            own = files.read_if_there(os.path.join(self.folder, self.own))
-            return own or b""  # gone: not what was planned
+            return files.read_if_there(f"{self.folder}/{self.own}") or b""  # gone: not as planned
         if self.text or old is None:
             return _packed(self.path, self.text)
         return _packed(self.path, catalog.merge(old, self.adds, replace=self.replaces))
@@ -145,15 +143,14 @@ class Promise:
     @property
     def sources(self) -> tuple[str, ...]:
         """The files that leave the prearchive session's folder."""
-        carried = tuple(carry.source for carry in self.carries)
-        dropped = tuple(drop.source for drop in self.drops)
-        return (*carried, *dropped, *(aside.source for aside in self.asides))
+        leaving: tuple[Carry | Drop | Aside, ...] = (*self.carries, *self.drops, *self.asides)
+        return tuple(each.source for each in leaving)
 
     @property
     def targets(self) -> frozenset[str]:
         """Where in the archived session they are, or are to be."""
-        carried = frozenset(carry.target for carry in self.carries)
-        return carried.union(drop.target for drop in self.drops)
+        there: tuple[Carry | Drop, ...] = (*self.carries, *self.drops)
+        return frozenset(each.target for each in there)
 
 
 LISTS: Final = ("leftovers", "sizes", "studies", "totals")
@@ -235,14 +232,12 @@ def read(path: str) -> Promise:
         values: dict[str, Any] = json.loads(files.read(path))
         return Promise(
             **{
-                **values,
+                **known(Promise, values),
                 "session": session_of(values["session"]),
-                "carries": tuple(
-                    Carry(**{"target": each["source"], **each}) for each in values["carries"]
-                ),
-                "drops": tuple(Drop(**each) for each in values["drops"]),
-                "asides": tuple(Aside(**each) for each in values["asides"]),
-                "retires": tuple(Retire(**each) for each in values["retires"]),
+                "carries": tuple(map(_carry_of, values["carries"])),
+                "drops": tuple(Drop(**known(Drop, each)) for each in values["drops"]),
+                "asides": tuple(Aside(**known(Aside, each)) for each in values["asides"]),
+                "retires": tuple(Retire(**known(Retire, each)) for each in values["retires"]),
                 "swaps": tuple(_swap_of(each, folder) for each in values["swaps"]),
                 "remains": _remains(values["remains"]),
                 **{name: tuple(values[name]) for name in LISTS},
@@ -252,18 +247,21 @@ def read(path: str) -> Promise:
         raise DocumentError("a plan beside a session can't be read") from error
 
 
+def _carry_of(values: dict[str, str]) -> Carry:
+    return Carry(values["source"], values.get("target", values["source"]), values["digest"])
+
+
 def _swap_of(values: dict[str, Any], folder: str) -> Swap:
-    adds = tuple(Entry(**each) for each in values["adds"])
-    replaces = {uri: Entry(**each) for uri, each in values["replaces"].items()}
-    text = values["text"].encode()
-    return Swap(**{**values, "text": text, "adds": adds, "replaces": replaces}, folder=folder)
+    adds = tuple(Entry(**known(Entry, each)) for each in values["adds"])
+    replaces = {uri: Entry(**known(Entry, each)) for uri, each in values["replaces"].items()}
+    words = (values["path"], values["before"], values["after"], values["text"].encode())
+    return Swap(*words, adds, replaces, values.get("own", ""), folder)
 
 
 def _remains(values: dict[str, Any] | None) -> Remains | None:
     if values is None:
         return None
-    findings = tuple(finding_of(each) for each in values["findings"])
-    return Remains(**{**values, "findings": findings})
+    return Remains(values["files"], values["xml"], tuple(map(finding_of, values["findings"])))
 
 
 def swaps_of(
@@ -278,12 +276,11 @@ def swaps_of(
 
     `prints`: as what the documents before were read; `folder`: the prearchive session's.
     """
-    old, new = xml
     found = (
         replace(_swap(path, before.get(path), each), seen=prints.get(path), folder=folder)
         for path, each in sorted(catalogs.items())
     )
-    return (*found, _swap("", old, Next(new)))
+    return (*found, _swap("", xml[0], Next(xml[1])))
 
 
 def _swap(path: str, old: bytes | None, new: Next) -> Swap:

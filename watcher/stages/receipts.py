@@ -8,9 +8,9 @@ misses are its receipts and nothing else.
 import hashlib
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import Final
+from typing import Any, Final
 
 from watcher.core.policy import Drop
 from watcher.core.receipt import Dropped, Lying, Pending, lying
@@ -18,6 +18,7 @@ from watcher.core.receipt_names import file_name, folded
 from watcher.io.arrivals import day_of
 from watcher.io.receipt_index import RECALLED, Known, ReceiptIndex
 from watcher.report import receipt as report
+from watcher.stages.expected import absent
 from watcher.stages.faring import Faring
 from watcher.stages.parts import Parts
 from watcher.stages.recalling import recall
@@ -75,7 +76,13 @@ class Receipts:
         for known, dropped in found:
             digest = hashlib.sha256(repr(dropped).encode()).hexdigest()
             if dropped.settled or self._told.get(known.name) != digest:
-                yield Target(known, {} if dropped.nothing else report.values(dropped), digest)
+                yield Target(known, {} if dropped.nothing else self._values(dropped), digest)
+
+    def _values(self, dropped: Dropped) -> dict[str, Any]:
+        """What it tells. What is listed is looked for where nothing of it lies unfiled."""
+        if not dropped.lying:
+            dropped = replace(dropped, missing=absent(self.parts, dropped))
+        return report.values(dropped)
 
     def _put_all(self, folder: Folder, targets: Iterator[Target]) -> int:
         """Some at a time, so that what was done is noted soon; gives how many could be done."""

@@ -10,6 +10,7 @@ from watcher.core.errors import OutsideError
 from watcher.io import files
 from watcher.io.registry import SetAside
 from watcher.io.returning import is_inside
+from watcher.io.service import alive
 from watcher.stages.history import contents, tree
 from watcher.stages.parts import Parts
 from watcher.stages.quarantine import REASON
@@ -28,7 +29,7 @@ def index(parts: Parts) -> int:
     sweep(parts)
     store = parts.storage.path("quarantine")
     places = map("/".join, tree(store))
-    counts = {each: sum(1 for _ in contents(os.path.join(store, each))) for each in places}
+    counts = {each: _count(os.path.join(store, each)) for each in places}
     here = {place: count for place, count in counts.items() if count}
     for place in sorted(here.keys() - known.keys()):
         _take_in(parts, place, here[place])
@@ -36,6 +37,11 @@ def index(parts: Parts) -> int:
     for each in gone:
         settle(parts, each, "gone")
     return len(here.keys() - known.keys()) + len(gone)
+
+
+def _count(folder: str) -> int:
+    alive()
+    return sum(1 for _ in contents(folder))
 
 
 def _take_in(parts: Parts, place: str, count: int) -> None:

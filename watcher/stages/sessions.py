@@ -18,6 +18,7 @@ from watcher.core.errors import (
 )
 from watcher.core.session import Session, Status
 from watcher.io import agenda
+from watcher.io.service import alive
 from watcher.io.ways import open_ways
 from watcher.stages.ahead import send
 from watcher.stages.archive import archive
@@ -69,15 +70,17 @@ class Sessions:
             hands.start_soon(partial(self._go_round, self.bell.another(), few=True))
 
     async def _go_round(self, bell: Bell, *, few: bool = False) -> None:
-        while True:
-            began = self.parts.clock.monotonic()
-            try:
-                await self.round(few=few)
-                pause = await self._thread(self._pause, began)
-            except StorageError:
-                pause = PAUSES[0]  # the ledger failed; `daemon` says so once
-            await sleep(BREATH)
-            await bell.wait(pause - BREATH)
+        with self.parts.watchdog.loop():
+            while True:
+                began = self.parts.clock.monotonic()
+                try:
+                    await self.round(few=few)
+                    pause = await self._thread(self._pause, began)
+                except StorageError:
+                    pause = PAUSES[0]  # the ledger failed; `daemon` says so once
+                alive()
+                await sleep(BREATH)
+                await bell.wait(min(pause, self.parts.watchdog.every) - BREATH)
 
     def postponed(self) -> int:
         """How many sessions could not be worked on for now."""

@@ -9,6 +9,7 @@ from watcher.core.errors import DocumentError, StorageError
 from watcher.dicom import document
 from watcher.io import files
 from watcher.io.registry import Shelf
+from watcher.io.service import alive
 from watcher.io.ways import open_ways
 from watcher.stages.parts import Parts
 from watcher.stages.promise import Promise
@@ -47,6 +48,7 @@ def archive_index(parts: Parts) -> int:
     number = 0
     with open_ways():
         for project, label, path in _archived(parts.storage.stores.archive):
+            alive()
             here.add((project, label))
             print_ = files.print_of(path)
             shelf = known.get((project, label))

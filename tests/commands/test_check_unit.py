@@ -1,0 +1,53 @@
+"""The doctor's commands for a unit, on a machine that systemd has booted."""
+
+import json
+import sys
+
+import pytest
+from deploy.booted import Booted
+
+pytestmark = [pytest.mark.campaign, pytest.mark.timeout(900)]
+
+CONFIG = """
+[storage]
+root = "/srv/images of 100%"
+[[drop]]
+path = '/srv/drop "mri" \\n'
+name = "mri"
+"""
+UNIT = """
+[Service]
+User=nobody
+ProtectSystem=strict
+TimeoutStopSec=1
+ExecStart=/bin/sleep 1000 --config /etc/watcher/watcher.toml
+"""
+
+
+@pytest.fixture
+def machine(tmp_path):
+    """Its `watcher.service` shuts the stores out, and has no time; the doctor looks."""
+    watcher = [sys.executable, "-m", "watcher", "check", "--config", "/etc/watcher/watcher.toml"]
+    booted = Booted(tmp_path)
+    booted.put("/etc/watcher/watcher.toml", CONFIG)
+    booted.put("/etc/systemd/system/watcher.service", UNIT)
+    with booted:
+        booted.run("install", "-d", "-o", "nobody", "/srv/images of 100%", '/srv/drop "mri" \\n')
+        yield lambda *words: booted.run(*words, check=False).stdout, booted, watcher
+
+
+def test_the_unit_is_mended_as_systemd_reads_it(machine):
+    """Its paths and bounds are what the commands have written, for systemd too."""
+    asked, booted, watcher = machine
+
+    def found():
+        lines = json.loads(asked(*watcher, "--json"))
+        return {line["text"]: line for line in lines if line["of"] == "unit watcher.service"}
+
+    for line in found().values():
+        booted.sh(line["command"])
+    assert ["ok"] == [line["severity"] for line in found().values()]
+    shown = asked("systemctl", "show", "-p", "ReadWritePaths,TimeoutStopUSec", "watcher")
+    assert r'"-/srv/drop \"mri\" \\n"' in shown
+    assert '"-/srv/images of 100%/archive"' in shown
+    assert "TimeoutStopUSec=20s" in shown
