@@ -19,6 +19,7 @@ from faults.faultfs import Faulty
 
 SRV = Path("/srv")
 CONFIG = SRV / "etc" / "watcher.toml"
+WATCHES = "/proc/sys/fs/inotify/max_user_watches"
 TEXT = """
 [storage]
 root = "/srv/imaging"
@@ -55,6 +56,7 @@ def prepare(folder):
         if not top.stat().st_mode & 0o001:  # others can't come to the program: here they can
             overlay(folder, top)
             top.chmod(0o755)
+    shell(f"echo 524288 >/srv/plenty && mount --bind /srv/plenty {WATCHES}")  # as on a large one
     (SRV / "shims").mkdir()
     for name, text in SHIMS.items():
         script = SRV / "shims" / name

@@ -2,9 +2,12 @@
 
 import json
 import sys
+from pathlib import Path
 
 import pytest
 from deploy.booted import Booted
+
+import watcher
 
 pytestmark = [pytest.mark.campaign, pytest.mark.timeout(900)]
 
@@ -20,28 +23,29 @@ UNIT = """
 User=nobody
 ProtectSystem=strict
 TimeoutStopSec=1
-ExecStart=/bin/sleep 1000 --config /etc/watcher/watcher.toml
+ExecStart=/bin/sh -c "exec sleep 1000" run --config /etc/watcher/watcher.toml
 """
 
 
 @pytest.fixture
 def machine(tmp_path):
     """Its `watcher.service` shuts the stores out, and has no time; the doctor looks."""
-    watcher = [sys.executable, "-m", "watcher", "check", "--config", "/etc/watcher/watcher.toml"]
-    booted = Booted(tmp_path)
+    command = [sys.executable, "-m", "watcher", "check", "--config", "/etc/watcher/watcher.toml"]
+    ours = {Path(sys.prefix), Path(watcher.__file__).parents[1]}  # where no /tmp hides them
+    booted = Booted(tmp_path, binds={each: each for each in sorted(ours)})
     booted.put("/etc/watcher/watcher.toml", CONFIG)
     booted.put("/etc/systemd/system/watcher.service", UNIT)
     with booted:
         booted.run("install", "-d", "-o", "nobody", "/srv/images of 100%", '/srv/drop "mri" \\n')
-        yield lambda *words: booted.run(*words, check=False).stdout, booted, watcher
+        yield lambda *words: booted.run(*words, check=False).stdout, booted, command
 
 
 def test_the_unit_is_mended_as_systemd_reads_it(machine):
     """Its paths and bounds are what the commands have written, for systemd too."""
-    asked, booted, watcher = machine
+    asked, booted, command = machine
 
     def found():
-        lines = json.loads(asked(*watcher, "--json"))
+        lines = json.loads(asked(*command, "--json"))
         return {line["text"]: line for line in lines if line["of"] == "unit watcher.service"}
 
     for line in found().values():

@@ -42,6 +42,11 @@ def test_an_idle_daemon_feeds_and_tells_how_it_stands(tmp_path):
         until(heard, lambda told: any("drops missing: 1" in each for each in told))
         make_dicom(world.base / "away" / "a.dcm")
         (world.base / "away").rename(world.drop)
-        daemon.wait_for("session.archived")
+
+        def archived():
+            heard()  # a full queue loses what is told
+            return [each for each in daemon.events if each["event"] == "session.archived"]
+
+        daemon.wait_until(archived)
         assert (0, []) == (daemon.stop()[0], [each for each in heard() if "mri" in each])
-        assert "STOPPING=1" == heard()[-1]
+        assert 1 == heard().count("STOPPING=1")  # a sign that was due may follow

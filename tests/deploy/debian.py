@@ -87,7 +87,12 @@ def _made(kind, make):
 
 def _bootstrap(path):
     made = subprocess.run(
-        ["debootstrap", "--variant=minbase", f"--include={BARE}", SUITE, str(path), _mirror()],
+        [
+            *("setpriv", "--pdeathsig", "KILL"),  # a rest that goes on would spoil the next try
+            *("unshare", "--mount", "--pid", "--fork", "--kill-child"),
+            *("debootstrap", "--variant=minbase", f"--include={BARE}"),
+            *(SUITE, str(path), _mirror()),
+        ],
         capture_output=True,
         text=True,
         env={**os.environ, "PATH": HOME["PATH"]},

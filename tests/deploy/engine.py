@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+import pytest
 from faults.machine import needs
 from world import until
 
@@ -24,8 +25,10 @@ QUIET = "unable to get systemd connection"  # of Podman, whose timers of health 
 ENTER = """
 set -eu
 mount --make-rshared /
+cp -L /etc/resolv.conf "$1/resolv.conf"  # it may lead to /run
 umount /sys/fs/cgroup/unified 2>/dev/null || :
 mount -t overlay etc -o "lowerdir=/etc,upperdir=$1/etc,workdir=$1/work" /etc
+cp --remove-destination "$1/resolv.conf" /etc/resolv.conf
 mount -t tmpfs shm /dev/shm
 mount -t tmpfs run /run
 mount --bind "$1/srv" /srv
@@ -78,14 +81,18 @@ class Engine:
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
         )
-        assert self._first.stdout.readline() == "up\n", "the engine has no namespaces"
+        if self._first.stdout.readline() != "up\n":
+            _, said = self._first.communicate()
+            pytest.skip(f"this machine lends no namespaces or overlays: {said.strip()}")
 
     def __exit__(self, *_):
         self._first.stdin.close()  # kills what runs there, and its mounts go with the last of it
         self._first.wait(PATIENCE)
         self._first.stdout.close()
+        self._first.stderr.close()
         shutil.rmtree(self.base, ignore_errors=True)
 
     def inside(self, *words):

@@ -16,7 +16,7 @@ from faults.machine import needs
 
 MEMORY = "2G"  # of its own, in a file that is gone at once
 MODULES = "/usr/lib/uml/modules"
-PATIENCE = 600.0  # seconds until it must have switched itself off
+PATIENCE = 1500.0  # seconds until it must have switched itself off
 
 # Nothing of this machine can be written to; where programs must, there is a folder in memory.
 INIT = """#!/bin/bash

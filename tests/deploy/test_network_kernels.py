@@ -11,7 +11,7 @@ from faults.machine import needs
 
 from deploy import kernel, shares
 
-pytestmark = [pytest.mark.campaign, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.campaign, pytest.mark.timeout(1800)]
 
 # A file system in memory has no number of its own: fsid. The mounts are those of deploy/storage.md.
 NFS = """

@@ -12,7 +12,7 @@ from watcher.io import aside, sources
 from watcher.io.mounts import is_network, mount_of, read_mounts
 from watcher.io.remote import is_remote
 
-pytestmark = [pytest.mark.campaign, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.campaign, pytest.mark.timeout(1200)]
 NFS = ("stale", "handles", "silly")
 SMB = ("stale", "folded", "uncounted")
 NUMBERED = (*SMB, "numbered")

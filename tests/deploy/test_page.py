@@ -20,10 +20,10 @@ from world import until
 PAGE = Path(__file__).parents[2] / "deploy" / "README.md"
 HERE = "/usr/src/prearchive-watcher"
 FETCHES = re.compile(r"^apt-get |/pip install ", re.MULTILINE)
-PATIENCE = 300.0  # seconds
+PATIENCE = 600.0  # seconds
 SAMPLES = "/opt/watcher/lib/python3.11/site-packages/pydicom/data/test_files/dicomdirtests"
 
-pytestmark = [pytest.mark.campaign, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.campaign, pytest.mark.timeout(3600)]
 
 
 def blocks():

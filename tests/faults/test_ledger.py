@@ -250,7 +250,7 @@ def test_a_bad_ledger_is_set_aside_said_once_and_made_anew(
     )
 
 
-READING = [("status",), ("sessions",), ("show", "P1"), ("find", "P1"), ("check",)]
+READING = [("status",), ("sessions",), ("show", "P1"), ("find", "P1")]
 
 
 @pytest.mark.parametrize(
@@ -269,6 +269,10 @@ def test_a_command_on_a_bad_ledger_says_one_line(name, tmp_path):
         code, _ = world.watcher(*words)
         assert (1, 1) == (code, len(world.errors.splitlines())), (words, world.errors)
         assert "watcher run" in world.errors
+    lines, code = world.json("check")  # the doctor says it among the rest: a start mends it
+    (ledger,) = [x for x in lines if x["of"] == "store state" and x["severity"] != "ok"]
+    assert (0, "warning") == (code, ledger["severity"])
+    assert "watcher run" in ledger["command"]
     deleted(world.root / "state", "")
     code, _ = world.watcher("sessions")
     assert (10, 1) == (code, len(world.errors.splitlines())), world.errors
