@@ -34,7 +34,7 @@ async def test_a_hand_that_does_not_come_back_starves_the_watchdog(bench, monkey
     async with anyio.create_task_group() as tasks:
         with bench.parts.leases.exclusive(f"record/{session.id}"):  # who builds it waits there
             await tasks.start(stage.run)
-            await until(lambda: bench.parts.ledger.session(session.id).status is Status.BUILDING)
+            await until(lambda: bench.parts.ledger.session(session.id).status is not Status.RECEIVING)
             while not signs() or signs()[0] > service.monotonic() - 500:  # it may be on its way yet
                 later[0] += 1000
                 for _ in range(3):
