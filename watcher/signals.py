@@ -7,7 +7,6 @@ import threading
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
 
-from watcher.io.service import notify
 from watcher.log import Log
 from watcher.stages.parts import Parts
 
@@ -53,7 +52,7 @@ class Signals:
         """What is at work in a thread ends at its next step; the rest at its next await."""
         self.ended = number
         self._end_by_force(code_of(number))
-        notify("STOPPING=1", self._parts.watchdog.address)
+        self._parts.watchdog.stopping()
         self._parts.stopping.set()
         self._stopped.set()
 

@@ -299,6 +299,19 @@ def fill(site):
     site.until_statuses(OPEN)
 
 
+def full_site(base, *headings):
+    """An installation with something of everything, on which these blocks were run; stopped."""
+    site = Site(base)
+    with site.supervised() as supervisor:
+        supervisor.do("start")
+        fill(site)
+        for heading in headings:
+            site.run(heading)
+        assert site.statuses() == OPEN
+        supervisor.do("stop")
+    return site
+
+
 class Feed:
     """New sessions, and one file more for each once it is archived, until it is left."""
 

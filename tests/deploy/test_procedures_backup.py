@@ -5,7 +5,7 @@ import socket
 import subprocess
 
 import pytest
-from deploy.procedures import OPEN, Feed, Site, fill, put
+from deploy.procedures import OPEN, Feed, full_site, put
 from faults.machine import needs
 from world import md5, until
 
@@ -16,14 +16,7 @@ pytestmark = [pytest.mark.campaign, pytest.mark.timeout(1200)]  # a venv, many a
 def made(tmp_path_factory):
     """An installation with something of everything, stopped; and a backup of it."""
     needs("rsync")
-    site = Site(tmp_path_factory.mktemp("made"))
-    with site.supervised() as supervisor:
-        supervisor.do("start")
-        fill(site)
-        site.run("A copy, with a short stop")
-        assert "RECEIVING" in site.statuses().values()
-        supervisor.do("stop")
-    return site
+    return full_site(tmp_path_factory.mktemp("made"), "A copy, with a short stop")
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from deploy.procedures import OPEN, Site, fill, put
+from deploy.procedures import OPEN, full_site, put
 from faults.machine import needs
 from world import until
 
@@ -18,12 +18,7 @@ LOST = "the ledger: it was lost; made anew from the stores"
 def made(tmp_path_factory):
     """An installation with something of everything, stopped."""
     needs("rsync")
-    site = Site(tmp_path_factory.mktemp("made"))
-    with site.supervised() as supervisor:
-        supervisor.do("start")
-        fill(site)
-        supervisor.do("stop")
-    return site
+    return full_site(tmp_path_factory.mktemp("made"))
 
 
 @pytest.fixture

@@ -28,13 +28,16 @@ async def test_a_hand_that_does_not_come_back_starves_the_watchdog(bench, monkey
     bench.parts.clock.ahead += 3600  # it rests: the first round builds it, and sends nothing ahead
     stage = Sessions(replace(bench.parts, watchdog=watchdog), {})
 
+    def status():
+        return bench.parts.ledger.session(session.id).status
+
     def signs():
         return sorted(watchdog._last.values())
 
     async with anyio.create_task_group() as tasks:
         with bench.parts.leases.exclusive(f"record/{session.id}"):  # who builds it waits there
             await tasks.start(stage.run)
-            await until(lambda: bench.parts.ledger.session(session.id).status is not Status.RECEIVING)
+            await until(lambda: status() is not Status.RECEIVING)  # BUILDING is over in no time
             while not signs() or signs()[0] > service.monotonic() - 500:  # it may be on its way yet
                 later[0] += 1000
                 for _ in range(3):

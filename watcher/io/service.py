@@ -103,6 +103,10 @@ class Watchdog:
         """What the program is at, in a line for `systemctl status`."""
         notify(f"STATUS={status}", self.address)
 
+    def stopping(self) -> None:
+        """The end has begun."""
+        notify("STOPPING=1", self.address)
+
     def sign(self) -> None:
         """A sign of life of who is in no loop: a start, or one that waits for a store."""
         with self._guard:
