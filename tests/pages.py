@@ -260,7 +260,7 @@ def troubled():
         quarantine=[entry(1)],
         open_sessions=[
             waiting,
-            session(2, "ERROR", error="read-only file system", resolve=["watcher rebuild 2"]),
+            session(2, "ERROR", error="read-only file system", resolve=["watcher archive 2"]),
             session(3, "RECEIVING", project=None, due="2026-11-22T09:38:00.000Z"),
         ],
         oldest={"RECEIVING": 5400.0, "CONFLICT": 5400.0, "ERROR": 59.0},

@@ -259,6 +259,6 @@ def _resolve(parts: Parts, session: Session) -> list[str]:
         found = (way for each in session.findings if each.blocks for way in each.resolve)
         return list(dict.fromkeys([f"watcher show {session.id}", *found]))
     if session.status is Status.ERROR:
-        return [f"watcher rebuild {session.id}"]
+        return [parts.anew(session)]
     waits = session.status is Status.READY and not parts.auto_archive(session)
     return [f"watcher archive {session.id}"] if waits else []

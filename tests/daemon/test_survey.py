@@ -58,7 +58,7 @@ def test_a_ready_session_that_nobody_archives_names_the_command(made, parts):
     assert ready["due"] is None
 
 
-def test_a_session_of_the_machine_names_rebuild(made, parts):
+def test_a_session_of_the_machine_names_what_does_it_again(made, parts):
     """ERROR: the reason is there, and what an administrator types."""
     session = parts.ledger.session(made.conflict)
     broken = replace(session, status=Status.ERROR, error="no space")
@@ -68,7 +68,7 @@ def test_a_session_of_the_machine_names_rebuild(made, parts):
     finally:
         parts.ledger.add(session, parts.ledger.instances(session.id))
     (row,) = (each for each in found if each["id"] == made.conflict)
-    assert ("no space", [f"watcher rebuild {made.conflict}"]) == (row["error"], row["resolve"])
+    assert ("no space", [f"watcher archive {made.conflict}"]) == (row["error"], row["resolve"])
 
 
 @pytest.mark.parametrize(("inactivity", "expected"), [(60.0, 60.0), (1e6, None)])

@@ -11,6 +11,7 @@ from watcher.core.life import Event
 from watcher.core.session import Status
 from watcher.dicom import catalog, document
 from watcher.io import files
+from watcher.stages import decide
 from watcher.stages.parts import Stopped
 from watcher.stages.rebuild import build, finish
 
@@ -180,3 +181,23 @@ class TestFaults:
         session = bench.built(2)
         assert Status.ERROR is session.status
         assert [session.error] == [each["error"] for each in bench.events("session.error")]
+
+    @pytest.mark.parametrize("project", ["P1", "MANUAL"])
+    def test_an_error_names_what_brings_it_on(self, bench, project):
+        """Tried too early it says so again; its cause removed, what it names takes it on."""
+        bench.archived(1, project=project)
+        document = f"{bench.shelf(project=project)}.xml"
+        whole = files.read(document)
+        session = bench.filed(2, project=project)
+        files.swap(document, b"<half")
+        session = bench.rebuilt(session)
+        word, after = {
+            "P1": ("archive", Status.ARCHIVED),
+            "MANUAL": ("rebuild", Status.READY),
+        }[project]
+        by = {"archive": decide.archive_now, "rebuild": decide.rebuild}[word]
+        assert Status.ERROR is by(bench.parts, session.id).status
+        hints = {each["hint"] for each in bench.events("session.error")}
+        assert {f"watcher {word} {session.id}"} == hints
+        files.swap(document, whole)
+        assert after is by(bench.parts, session.id).status

@@ -127,7 +127,7 @@ _RAISED = (
         "The machine could not build or archive the session; its files are safe where they lie.",
         {**SESSION, "error": "text"},
         who="admin",
-        todo="Remove the cause in `error`, then `watcher rebuild ID`.",
+        todo="Remove the cause in `error`, then `watcher archive ID`, which builds it first.",
         cleared_by=("session.settled",),
     ),
     Event(

@@ -47,7 +47,7 @@ _STATUSES: Final[dict[str, tuple[str, str, str]]] = {
     Status.ERROR: (
         "admin",
         "The machine could not build or archive it. Its files are safe where they lie.",
-        "Remove the cause `watcher show ID` gives, then `watcher rebuild ID`.",
+        "Remove the cause `watcher show ID` gives, then `watcher archive ID`.",
     ),
     Status.ARCHIVING: ("", "It is being archived; a restart carries on.", _NOBODY),
     Status.MOVING: ("", "It is moved, relabelled or split; a restart carries on.", _NOBODY),

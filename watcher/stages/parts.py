@@ -1,7 +1,7 @@
 """What the stages and the commands work with, built once from the settings."""
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from watcher.core.emit import Emit
 from watcher.core.policy import Project, Projects, SessionRules
@@ -68,6 +68,15 @@ class Parts:
             return True
         return project.auto_archive if session.auto_archive is None else session.auto_archive
 
+    def anew(self, session: Session) -> str:
+        """The command that does again what the machine could not, once its cause is removed.
+
+        What is built by hand waits for a person: where sessions go on by themselves, `archive`.
+        """
+        goes_on = self.auto_archive(replace(session, hold_auto=False))
+        command = "archive" if goes_on else "rebuild"
+        return f"watcher {command} {session.id}"
+
     def keys(self, session: Session) -> list[str]:
         """The leases on a session and its destination."""
         return [session_key(session.id), destination_key(session.project, session.label)]
@@ -108,7 +117,7 @@ class Parts:
                 key,
                 now,
                 **self.said(session, error=session.error),
-                hint=f"watcher rebuild {session.id}",
+                hint=self.anew(session),
             )
 
     def settle(self, session: Session, outcome: str) -> None:
