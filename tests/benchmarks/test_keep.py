@@ -7,6 +7,7 @@ every tenth look (issue 7).
 import os
 import threading
 import time
+from contextlib import suppress
 from functools import partial
 
 import anyio
@@ -69,10 +70,11 @@ async def looks(bench):
 
 
 def wakings(pid):
-    """How often the threads of a process have gone to sleep, in all."""
+    """How often the threads of a process have gone to sleep, in all; one may end meanwhile."""
     found = 0
     for thread in os.listdir(f"/proc/{pid}/task"):
-        with open(f"/proc/{pid}/task/{thread}/status", encoding="utf-8") as file:
+        path = f"/proc/{pid}/task/{thread}/status"
+        with suppress(FileNotFoundError, ProcessLookupError), open(path, encoding="utf-8") as file:
             (line,) = (line for line in file if line.startswith("voluntary_ctxt_switches"))
             found += int(line.split()[1])
     return found

@@ -13,8 +13,6 @@ import pytest
 from makers import make_dicom
 from world import World
 
-from watcher.commands.options import Common
-
 PATIENT = """
 import sys, watcher.signals
 from watcher.cli import main
@@ -126,14 +124,6 @@ class TestStopping:
         assert "daemon.started" in (tmp_path / "old.jsonl").read_text()
 
 
-def _let_go(world, session):
-    """Waits until the daemon has let go of a session: it tells of its work a little before."""
-    with Common(config=str(world.config)).parts() as parts:
-        for key in parts.keys(parts.ledger.session(session)):
-            with parts.leases.exclusive(key):
-                pass
-
-
 class TestBeside:
     """A second daemon, and commands beside a running one."""
 
@@ -157,7 +147,7 @@ class TestBeside:
         with world.daemon() as daemon:
             instance(world.drop / "a", 1)
             (built,) = daemon.wait_for("session.rebuilt")
-            _let_go(world, built["session"])
+            world.let_go(built["session"])
             assert 0 == world.watcher("archive", built["session"])[0]
             daemon.wait_for("session.archived", session=built["session"])
 

@@ -209,10 +209,18 @@ class Site:
 
     def json(self, *words, codes=(0,)):
         """A command's document, by the installed program."""
-        command = [f"{self.installed}/bin/watcher", *words, "--json", "--config", str(self.config)]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=self.base)
+        done = self._type(*words)
         assert done.returncode in codes, done.stdout + done.stderr
         return json.loads(done.stdout)
+
+    def decide(self, *words):
+        """A decision, as soon as the daemon has let go of what it is about (exit code 4)."""
+        done = until(lambda: self._type(*words), lambda done: done.returncode != 4, PATIENCE)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def _type(self, *words):
+        command = [f"{self.installed}/bin/watcher", *words, "--json", "--config", str(self.config)]
+        return subprocess.run(command, capture_output=True, text=True, cwd=self.base)
 
     def sessions(self):
         """What waits, by label and study: id, project, status, files."""
@@ -294,8 +302,8 @@ def fill(site):
     site.until_statuses({**OPEN, **more})
     until(lambda: site.json("quarantine", "list"), len)
     ids = {key: each[0] for key, each in site.sessions().items()}
-    site.json("delete", ids["D", "1.2.6"], "--reason", "sent by mistake")
-    site.json("archive", ids["B", "1.2.7"], "--force", "--reason", "one examination")
+    site.decide("delete", ids["D", "1.2.6"], "--reason", "sent by mistake")
+    site.decide("archive", ids["B", "1.2.7"], "--force", "--reason", "one examination")
     site.until_statuses(OPEN)
 
 

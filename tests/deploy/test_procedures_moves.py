@@ -72,7 +72,7 @@ def test_the_prearchive_to_a_disk_of_its_own(site, elsewhere):
     assert expected == site.picture()
     works(site, len(expected["archived"]))
     ready = expected["waiting"]["R", "1.2.4"][0]
-    site.json("archive", ready)
+    site.decide("archive", ready)
     assert ("R", "1.2.4") not in site.statuses()
     assert [] == site.verify()
 

@@ -107,7 +107,7 @@ def test_up_and_back_with_sessions_open(old, sources, source, libraries, tmp_pat
         assert old != version(site)
         assert before == names(site)
         ids = {key: each[0] for key, each in site.sessions().items()}
-        site.json("archive", ids["R", "1.2.4"])
+        site.decide("archive", ids["R", "1.2.4"])
         put(site.base / "slow", "W", "1.2.5", instance=2)
         put(site.base / "slow", "V", "1.2.8")
         put(site.world.drop, "B", "1.2.7", instance=2)  # the forced merge binds it
@@ -124,7 +124,7 @@ def test_up_and_back_with_sessions_open(old, sources, source, libraries, tmp_pat
             assert between == names(site)
         for each in site.sessions().values():
             words = ("--force", "--reason", "one examination") if each[2] == "CONFLICT" else ()
-            site.json("archive", each[0], *words)
+            site.decide("archive", each[0], *words)
         site.until_statuses({})
         assert len(between["archived"]) + 5 == len(site.world.archived())
         assert [] == site.verify()

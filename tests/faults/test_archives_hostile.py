@@ -169,6 +169,7 @@ def test_a_reader_that_dies_while_it_unpacks(tmp_path, row):
         assert unpacked(world)
         os.kill(reader, signal.SIGKILL)
         daemon.wait_for("session.archived", timeout=WAIT)
+        wait_until(lambda: not world.left())  # it may leave the drop after its session went
     assert 3 == len(world.archived())
     row("a reader killed while it unpacks", "SIGKILL").ran(recovered=not world.left())
 

@@ -70,7 +70,10 @@ CASES = {
 
 
 def _points(effects, case, share):
-    """Some of them evenly, with the first and the last, and the first of every kind."""
+    """Some of them evenly, with the first and the last, and the first of every kind.
+
+    Of `share` parts one: of two, every third kind; the campaign has them all.
+    """
     count, wanted = len(effects), max(3, case.points // share)
     if SLOW or wanted >= count:
         return list(range(1, count + 1))
@@ -78,7 +81,7 @@ def _points(effects, case, share):
     for number, effect in enumerate(effects if case.kinds else (), 1):
         first.setdefault("/".join(effect.split("/")[:2]), number)
     even = {1 + round(each * (count - 1) / (wanted - 1)) for each in range(wanted)}
-    return sorted(even | set(first.values()))
+    return sorted(even.union([*first.values()][:: 2 * share - 1]))
 
 
 @pytest.mark.parametrize(

@@ -190,7 +190,7 @@ class Reader(threading.Thread):
         """Wait until a look that began from now on is over."""
         for _ in range(2):  # the first may have begun before
             self.looked.clear()
-            assert self.looked.wait(60)
+            assert self.looked.wait(120)
 
     def __exit__(self, *_):
         self.ended.set()

@@ -107,7 +107,7 @@ def test_a_stop_is_heeded_while_files_are_compared(bench, interpreter, tmp_path)
     threading.Thread(target=stop, daemon=True).start()
     with pytest.raises(Stopped):  # one that is given up is a StorageError
         compare_all(parts, {"a": (str(tmp_path), str(tmp_path))})
-    assert time.monotonic() - moments[0] < 30
+    assert time.monotonic() - moments[0] < 120
 
 
 def test_nothing_to_compare_starts_no_reader(bench, interpreter):
