@@ -2,6 +2,7 @@
 
 import logging
 import struct
+from encodings.aliases import aliases
 from pathlib import Path
 
 import makers
@@ -136,16 +137,30 @@ def test_unread():
     assert unread == (0x00280010, 0x00091001, 0x7FE00011)
 
 
-@pytest.mark.parametrize("charset", [b"ISO_IR 999", b"\xff\\\\ISO 2022 IR 87", b"utf8", b""])
+@pytest.mark.parametrize(
+    "charset",
+    [
+        *(b"ISO_IR 999", b"\xff\\\\ISO 2022 IR 87", b"utf8", b""),
+        *(b"ISO_IR\x00100", b"zip", b"unicode_escape", b"idna\\ISO 2022 IR 87", b"9" * 9999),
+    ],
+)
 def test_wrong_character_set(charset, caplog):
     """An unknown character set gives some text, no warning and no log line: they show values."""
     caplog.set_level(logging.DEBUG)
     header, _unread = said(
         SpecificCharacterSet=("CS", charset), PatientName=("PN", b"M\xfcller^\x1b$B\xff")
     )
-    assert header["PatientName"].startswith("M")
+    assert header["PatientName"].encode("utf-8").startswith(b"M")
     assert caplog.text == ""
     assert not logging.getLogger("pydicom").disabled
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "ISO IR 192", "ISO-IR 192"])
+def test_a_character_set_as_files_in_the_wild_name_it(charset):
+    """Python's name, and common misspellings, are understood."""
+    given = ("PN", "Müller^Çiçek".encode())
+    header, _unread = said(SpecificCharacterSet=("CS", charset.encode()), PatientName=given)
+    assert header["PatientName"] == "Müller^Çiçek"
 
 
 def test_backslash_inside_a_character():
@@ -160,7 +175,9 @@ def test_backslash_inside_a_character():
 @settings(max_examples=150, deadline=None)
 @given(
     st.binary(max_size=40),
-    st.sampled_from([b"", b"ISO_IR 100", b"ISO_IR 192", b"\\ISO 2022 IR 87", b"GB18030"]),
+    st.sampled_from([b"", b"ISO_IR 100", b"ISO_IR 192", b"\\ISO 2022 IR 87", b"GB18030"])
+    | st.sampled_from(sorted(set(aliases.values()))).map(str.encode)
+    | st.binary(max_size=20),
     st.sampled_from(["PN", "LO", "LT", "UI", "DS", "US", "FD", "OB", "UN", None]),
 )
 def test_any_bytes(value, charset, vr):

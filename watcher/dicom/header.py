@@ -5,6 +5,7 @@ second to import, and most files say their VRs, in ASCII. `Any` and its warnings
 end here. ASCII bytes mean the same in every character set of PS3.3 C.12.1.1.2.
 """
 
+import codecs
 import logging
 import re
 import warnings
@@ -35,6 +36,8 @@ _TEXT: Final = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 _LEADING: Final = frozenset({"LT", "ST", "UC", "UR", "UT"})  # leading spaces mean something
 _SINGLE: Final = frozenset({"LT", "ST", "UR", "UT"})  # a backslash is text
 _PLAIN: Final = frozenset({"AE", "AS", "CS", "DA", "DS", "DT", "IS", "TM", "UI", "UR"})
+_TERM: Final = re.compile(r"[A-Za-z0-9_ .:-]{0,32}")
+_OTHERS: Final = ("ascii", *(f"cp125{number}" for number in range(9)))
 _LINES: Final = {0x0A, 0x0C, 0x0D, 0x09}
 _NAME: Final = {0x5E}
 _NUMBERS: Final[Mapping[str, str]] = MappingProxyType(
@@ -139,7 +142,25 @@ def _silence() -> Iterator[None]:
 
 def _terms(character_set: bytes) -> list[str]:
     terms = character_set.decode("latin-1").strip(" \0").split("\\")
-    return [term.strip(" \0") for term in terms]
+    return [term if _is_text(term) else "" for term in (term.strip(" \0") for term in terms)]
+
+
+@lru_cache(maxsize=64)
+def _is_text(term: str) -> bool:
+    """Whether pydicom may look for a character set under this name.
+
+    What PS3.3 C.12.1.1.2 does not define it takes for one of Python's codecs, as files in the wild
+    mean it that say `utf-8`; but among those are `zip`, `punycode` and `unicode_escape`.
+    """
+    from pydicom.charset import python_encoding  # noqa: PLC0415  see above
+
+    if not _TERM.fullmatch(term):
+        return False
+    try:
+        name = codecs.lookup(term).name
+    except LookupError:
+        return True  # a term of DICOM's, or none: pydicom mends it, or takes the default
+    return name in {codecs.lookup(each).name for each in (*python_encoding.values(), *_OTHERS)}
 
 
 def judge(walk: Walk, header: Header, *, filed: bool = False) -> Refusal | None:
