@@ -18,8 +18,8 @@ from watcher.io.clock import Clock
 from watcher.io.glance import Glance, glance
 from watcher.io.lease import is_locked
 from watcher.io.lookup import Raised
-from watcher.io.mounts import free
 from watcher.io.registry import SetAside
+from watcher.io.room import free
 from watcher.io.stores import KINDS, Storage
 from watcher.remembered import UNKNOWN, Live, filed_by_hour, kept_live, last_beat
 from watcher.report import standing

@@ -1,6 +1,8 @@
 """The table of mounts, as text from real machines, and as this machine has it."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
@@ -9,9 +11,7 @@ from hypothesis import strategies as st
 from watcher.core.errors import MissingPlaceError, StorageError
 from watcher.io.mounts import (
     Mount,
-    Space,
     bare_point,
-    free,
     is_network,
     may_hang,
     mount_of,
@@ -129,6 +129,53 @@ def test_a_table_without_a_root_is_said():
         mount_of("/srv", ())
 
 
+IN_CHROOT = """43 27 0:21 / /proc rw,relatime - proc proc rw
+44 27 0:6 / /srv rw,relatime - ext4 /dev/sdb rw
+45 44 0:27 / /srv/drop rw,relatime - nfs4 nas:/export rw
+"""
+
+
+def test_a_root_that_is_not_listed(tmp_path):
+    """In a chroot whose root is no mount point: all that is listed lies on what is not."""
+    (tmp_path / "mountinfo").write_text(IN_CHROOT)
+    known = read_mounts(str(tmp_path / "mountinfo"))
+    found = [mount_of(path, known) for path in ("/srv/drop/a", "/srv/a", "/proc/1", "/home")]
+    assert ["nfs4", "ext4", "proc"] == [each.type for each in found[:-1]]
+    assert (27, b"/") == (found[-1].id, found[-1].point)
+    assert mounted_at("/srv/drop", known) == "nfs4 nas:/export"
+    assert not mounted_at(str(tmp_path), known)
+
+
+ASK = """
+import os, sys
+from watcher.io import mounts
+os.chroot(sys.argv[1])
+os.chdir("/")
+known = mounts.read_mounts()
+print([mounts.mount_of(path, known).type for path in ("/proc/1", "/disk/a", "/")])
+print(mounts.is_network(mounts.mount_of("/", known)))
+"""
+
+
+def test_a_real_chroot(tmp_path):
+    """A folder as the root: what is mounted in it is found, and the rest is on a disk."""
+    for name in ("proc", "disk"):
+        (tmp_path / name).mkdir()
+    script = """
+    mount --rbind /proc "$1/proc" && mount -t tmpfs none "$1/disk" && exec "$2" -c "$3" "$1"
+    """
+    alone = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--user", "--map-root-user"])]
+    if subprocess.run([*alone, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no name space of mounts can be made here")
+    words = [*alone, "sh", "-c", script, "sh", str(tmp_path), sys.executable, ASK]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (0, "") == (done.returncode, done.stderr)
+    kinds, network = done.stdout.splitlines()
+    assert kinds.startswith("['proc', 'tmpfs', ")
+    root = mount_of(str(tmp_path), read_mounts())
+    assert str(is_network(root)) == network
+
+
 @pytest.mark.parametrize("kind", ["nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "virtiofs", "ceph",
                                   "fuse", "fuse.sshfs", "lustre", "gpfs", "glusterfs", "beegfs",
                                   "afs"])  # fmt: skip
@@ -210,23 +257,6 @@ def test_a_machine_without_the_table_says_so(tmp_path):
     """Without /proc there is an error of ours, with the number."""
     with pytest.raises(StorageError):
         read_mounts(str(tmp_path / "mountinfo"))
-
-
-def test_free_space_is_what_a_user_may_use(tmp_path):
-    """In bytes and inodes; the blocks kept for root don't count."""
-    status = os.statvfs(tmp_path)
-    space = free(str(tmp_path))
-    assert space.bytes_total == status.f_blocks * status.f_frsize
-    assert 0 <= space.bytes_free <= space.bytes_total
-    assert space == Space(space.bytes_free, space.bytes_total, space.inodes_free, status.f_files)
-
-
-def test_free_space_of_nothing(tmp_path):
-    """A place that is not there is missing, one that can't be asked is a fault with its errno."""
-    with pytest.raises(MissingPlaceError):
-        free(str(tmp_path / "none"))
-    with pytest.raises(StorageError):
-        free(str(tmp_path / ("x" * 300)))
 
 
 class TestNamed:

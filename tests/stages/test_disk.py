@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from watcher.core.errors import StorageError, storage_error
-from watcher.io.mounts import free
+from watcher.io.room import free
 from watcher.io.said import Conditions
 from watcher.stages.disk import Disk
 

@@ -18,7 +18,7 @@ from watcher.core.policy import Identify, Limits
 from watcher.core.session import Status
 from watcher.core.settle import Quiet
 from watcher.core.unit import Kind, Unit
-from watcher.io import agenda, files, mounts, tables
+from watcher.io import agenda, files, room, tables
 from watcher.io.lease import session_key
 from watcher.io.listing import reply_to as listed
 from watcher.io.lists import Lists
@@ -465,7 +465,7 @@ class TestWhatWaits:
         bench.put("u/a", 1)
         bench.put("u/b", 2)
         size = sum(seen.size for _, seen in here.unit("u").sources)
-        little = replace(mounts.free(bench.path()), bytes_free=size - 1)
+        little = replace(room.free(bench.path()), bytes_free=size - 1)
         monkeypatch.setattr("watcher.stages.mustering.free", lambda _: little)
         unread = Unread()
         landed = await Field(bench, unread).land("u")

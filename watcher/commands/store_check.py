@@ -11,7 +11,8 @@ from watcher.core.notation import format_size
 from watcher.io import access
 from watcher.io.lease import FILE
 from watcher.io.ledger import NAME
-from watcher.io.mounts import free, is_network, mounted_at
+from watcher.io.mounts import is_network, mounted_at
+from watcher.io.room import free
 from watcher.report.checked import Line
 
 INODES: Final = 0.01  # of all inodes must be free (spec 3, `reserve`)

@@ -1,10 +1,10 @@
-"""What is mounted where, what should be, what inotify can't speak for, and how much room is left.
+"""What is mounted where, what should be, and what inotify can't speak for.
 
 The kernel's table is /proc/self/mountinfo: proc_pid_mountinfo(5). What should be mounted stands in
 /etc/fstab, fstab(5), and in mount units, systemd.mount(5); those made of the fstab are left out.
 """
 
-import errno
+import ctypes
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,6 +32,22 @@ inotify sees the changes of this host only (measured on NFS 3, NFS 4.2, CIFS 3.1
 `fuseblk` is a block device of this host, and is not among them.
 """
 
+# proc_pid_mountinfo(5) leaves out what lies above a chroot(2); statfs(2) tells its file system
+_MAGIC: Final = {
+    0x6969: "nfs",
+    0x517B: "smbfs",
+    0xFF534D42: "cifs",
+    0xFE534D42: "smb3",
+    0x1021997: "9p",
+    0x65735546: "fuse",
+    0xC36400: "ceph",
+    0x5346414F: "afs",
+    0x6B414653: "afs",
+    0x73757245: "coda",
+    0x7461636F: "ocfs2",
+    0x1161970: "gfs2",
+    0xBD00BD0: "lustre",
+}
 _OCTAL = re.compile(rb"\\([0-7]{3})")
 _WHERE = re.compile(rb"^[ \t]*Where[ \t]*=[ \t]*(/.*?)[ \t]*$", re.MULTILINE)
 _BRANCHES = re.compile(r"(?:^|,)(?:lowerdir\+?|upperdir)=((?:[^,\\]|\\.)*)")
@@ -49,17 +65,6 @@ class Mount:
     source: str
     parent: int = 0
     options: str = ""  # of the file system, not of the mount
-
-
-@dataclass(frozen=True, slots=True)
-class Space:
-    """Room for this user. A file system without a count of inodes says 0 of 0."""
-
-    bytes_free: int
-    bytes_total: int
-    inodes_free: int
-    inodes_total: int
-    readonly: bool = False  # mounted so, or gone so after a fault
 
 
 def parse(text: str) -> tuple[Mount, ...]:
@@ -82,12 +87,13 @@ def parse(text: str) -> tuple[Mount, ...]:
 
 
 def read_mounts(table: str = TABLE) -> tuple[Mount, ...]:
-    """The mounts this process sees now. StorageError without /proc."""
+    """The mounts this process sees now, one for its root with them. StorageError without /proc."""
     try:
         with open(table, "rb") as lines:
-            return parse(os.fsdecode(lines.read()))
+            found = parse(os.fsdecode(lines.read()))
     except OSError as error:
         raise storage_error(error, "reading the table of mounts") from error
+    return found if _root(found) else (_unlisted_root(found), *found)
 
 
 def mount_of(path: str, mounts: Sequence[Mount]) -> Mount:
@@ -184,27 +190,6 @@ def is_network(mount: Mount, mounts: Sequence[Mount] = ()) -> bool:
     return any(is_network(found, others) for found in beneath if found is not None)
 
 
-def free(path: str) -> Space:
-    """What is left on the file system of `path`, in bytes and inodes, for one who is not root.
-
-    MissingPlaceError where there is no such path, StorageError where it can't be asked.
-    """
-    try:
-        status = os.statvfs(path)
-    except OSError as error:
-        if error.errno in {errno.ENOENT, errno.ENOTDIR}:
-            raise MissingPlaceError("the place is not there") from error
-        raise storage_error(error, "asking for free space") from error
-    unit = status.f_frsize
-    return Space(
-        bytes_free=status.f_bavail * unit,
-        bytes_total=status.f_blocks * unit,
-        inodes_free=status.f_favail,
-        inodes_total=status.f_files,
-        readonly=bool(status.f_flag & os.ST_RDONLY),
-    )
-
-
 def _mount(line: str) -> Mount:
     """One line: six fields, any number of optional ones, a dash, three more."""
     head, _, tail = line.partition(" - ")
@@ -269,14 +254,28 @@ def _plain(field: str) -> bytes:
 
 def _walk(path: bytes, mounts: Sequence[Mount]) -> Mount | None:
     """The mount at the end of a path; None without a root."""
-    known = {mount.id for mount in mounts}
-    roots = [mount for mount in mounts if mount.point == b"/" and mount.parent not in known]
     upon = {(mount.parent, mount.point): mount for mount in mounts if mount.parent != mount.id}
-    here = roots[-1] if roots else None
+    here = _root(mounts)
     for place in _way(path):
         while here and (here.id, place) in upon:
             here = upon[here.id, place]
     return here
+
+
+def _root(mounts: Sequence[Mount]) -> Mount | None:
+    known = {mount.id for mount in mounts}
+    roots = [mount for mount in mounts if mount.point == b"/" and mount.parent not in known]
+    return roots[-1] if roots else None
+
+
+def _unlisted_root(mounts: Sequence[Mount]) -> Mount:
+    """Where the root is a folder of a mount that is not listed: what all that is listed lies on."""
+    known = {mount.id for mount in mounts}
+    beneath = min((each.parent for each in mounts if each.parent not in known), default=0)
+    room = ctypes.create_string_buffer(512)  # struct statfs, which begins with its type
+    ctypes.CDLL(None).statfs(b"/", room)
+    magic = ctypes.c_ulong.from_buffer(room).value & 0xFFFFFFFF
+    return Mount(beneath, b"/", b"/", _MAGIC.get(magic, "unknown"), "unknown", parent=-1)
 
 
 def _way(path: bytes) -> Iterator[bytes]:

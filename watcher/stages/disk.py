@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 
 from watcher.core.errors import FullError, MissingPlaceError, StorageError
 from watcher.io.lookup import STORE_MOUNT
-from watcher.io.mounts import Space, free, mounted_at, read_mounts
+from watcher.io.mounts import mounted_at, read_mounts
+from watcher.io.room import Space, free
 from watcher.io.stores import KINDS, Storage
 from watcher.stages.failing import GRACE, Met
 from watcher.stages.parts import Parts

@@ -19,7 +19,7 @@ from watcher.core.route import identify
 from watcher.core.settle import Quiet
 from watcher.core.unit import Kind, Reason, Unit, is_packed
 from watcher.io import files, journal, sources
-from watcher.io.mounts import free
+from watcher.io.room import free
 from watcher.io.unpacking import LISTING, shown
 from watcher.io.workers import Workers
 from watcher.stages import pending, reading, unit_promise
