@@ -112,7 +112,7 @@ def undisturbed(beginning, tmp_path_factory):
 
 def picture(root):
     """All the stores hold, and how the sessions stand; but for where in the drop a file lay."""
-    with sqlite3.connect(root / "store/state/ledger.sqlite") as tx:
+    with contextlib.closing(sqlite3.connect(root / "store/state/ledger.sqlite")) as tx, tx:
         rows = tx.execute("select status, project, label, subject from session").fetchall()
         files = tx.execute("select scan, folder, name, digest, in_hand from instance").fetchall()
     tx.close()
@@ -206,7 +206,7 @@ DAMAGES = {
 
 def fold(state):
     """The log folded into the file, as a clean end leaves it."""
-    with sqlite3.connect(state / "ledger.sqlite") as tx:
+    with contextlib.closing(sqlite3.connect(state / "ledger.sqlite")) as tx, tx:
         tx.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     tx.close()
 

@@ -4,6 +4,7 @@ import errno
 import os
 import random
 import sqlite3
+from contextlib import closing
 
 import pytest
 from filed import session
@@ -77,7 +78,7 @@ def test_what_is_no_database_is_damage(state):
 
 def test_an_undecodable_text_is_damage(state):
     """A schema whose text is no UTF-8: what Python can't say of it is damage all the same."""
-    with sqlite3.connect(state / NAME) as tx:
+    with closing(sqlite3.connect(state / NAME)) as tx, tx:
         tx.execute("PRAGMA writable_schema = ON")
         bad = "CAST(x'ff8081' AS TEXT)"
         tx.execute(f"UPDATE sqlite_schema SET name = {bad}, sql = {bad} WHERE name = 'lease'")
@@ -107,7 +108,7 @@ def test_cut_off_between_ledger_and_mark(state):
 def test_a_whole_database_of_others(state, tmp_path):
     """A database without our tables is not the last one either."""
     (state / NAME).unlink()
-    with sqlite3.connect(state / NAME) as tx:
+    with closing(sqlite3.connect(state / NAME)) as tx, tx:
         tx.execute("CREATE TABLE other (x)")
     tx.close()
     assert "it is not the one of the last run" == fault(state)
@@ -175,7 +176,7 @@ def test_out_of_reach(tmp_path):
 
 def test_a_row_that_is_none(state):
     """A row nobody could have written is damage, told as such."""
-    with sqlite3.connect(state / NAME) as tx:
+    with closing(sqlite3.connect(state / NAME)) as tx, tx:
         tx.execute("UPDATE session SET rest = '{'")
     tx.close()
     ledger = Ledger.open(str(state))

@@ -97,6 +97,12 @@ def said(reply, word, member=None):
     return member is None or reply["refused"][0]["member"] == member
 
 
+def senseless(reply, word):
+    """Whether an archive is refused for a size below nought; newer tarfiles read none of it."""
+    (text,) = texts(reply)
+    return word in text or "not an archive" in text
+
+
 @pytest.fixture
 def members(tmp_path):
     """Two DICOM files and one that is none, of all sizes that matter, in folders."""
@@ -413,7 +419,7 @@ def test_sizes_that_contradict(drop, ask):
     """A tar whose sizes would lead a reader back, or to the middle of a member."""
     for size in (-1024, -(1 << 60)):
         (drop / "a.tar").write_bytes(packing.header("a", size) + bytes(2048))
-        assert said(ask("a.tar"), "contradict", "a")
+        assert senseless(ask("a.tar"), "contradict")
     packing.tar_of(
         drop / "b.tar",
         [("a", b"content"), ("b", b"content")],
@@ -439,7 +445,7 @@ def test_headers_that_never_end(drop, ask, kind):
     (drop / "b.tar").write_bytes(one * 300 + packing.header("a") + bytes(1024))
     assert said(ask("b.tar"), "too long", "")
     (drop / "c.tar").write_bytes(packing.header("a", -1024, kind) + bytes(2048))
-    assert said(ask("c.tar"), "too long", "")
+    assert senseless(ask("c.tar"), "too long")
 
 
 def test_a_list_that_never_ends(drop, ask):

@@ -4,9 +4,11 @@ import json
 import os
 import shutil
 import sqlite3
+from dataclasses import replace
 
 import pytest
 
+from watcher.core.errors import RefusedError
 from watcher.core.file import Refusal, RefusalCode
 from watcher.io import files
 from watcher.io.lease import login
@@ -136,6 +138,62 @@ class TestTheQuarantine:
         said = decisions(bench)
         await expire(bench, quarantine=DAY)
         assert said == decisions(bench)
+
+
+class TestTheClock:
+    """One that is wrong makes everything old at once."""
+
+    async def test_after_a_leap_ages_count_anew(self, bench):
+        """Ten years ahead and back: nothing goes before it has been kept for so long once more."""
+        delete(bench, 1)
+        set_aside(bench, "x", MISSING)
+        kept = {"history": 30 * DAY, "quarantine": 30 * DAY}
+        await expire(bench, **kept)
+        for leap in (3650, 5, -3655, 5, 6, 6, 6, 6):
+            days(bench, leap)
+            await expire(bench, **kept)
+            assert 1 == len(history.entries(bench.parts))
+            assert 1 == len(bench.parts.registry.aside())
+        days(bench, 2)
+        await expire(bench, **kept)
+        assert [] == history.entries(bench.parts)
+        assert [] == bench.parts.registry.aside()
+
+    async def test_what_a_dead_clock_dated_is_not_old_when_it_is_mended(self, bench):
+        """Made in 2000, as the clock had it; then it is set right."""
+        days(bench, -9000)
+        delete(bench, 1)
+        await expire(bench, history=30 * DAY)
+        days(bench, 9000)
+        await expire(bench, history=30 * DAY)
+        assert 1 == len(history.entries(bench.parts))
+
+
+async def test_an_entry_that_has_grown_stays(bench):
+    """An archiving sets something aside with it, after the look and before its turn."""
+    set_aside(bench, "x", MISSING)
+    days(bench, 2)
+    (entry,) = bench.parts.registry.aside()
+    found = [*Expiry(bench.parts, None, DAY)._aside(bench.parts.clock.now() - DAY, **PERSON)]
+    bench.parts.registry.set_aside(replace(entry, set_aside=bench.parts.clock.now()))
+    with pytest.raises(RefusedError, match="has grown"):
+        found[0]()
+    assert [entry.id] == [each.id for each in bench.parts.registry.aside()]
+
+
+async def test_an_entry_that_is_refused_stops_no_other(bench):
+    """A project's folder is a link: it is told of, and nothing behind it goes; the rest does."""
+    linked, other = delete(bench, 1), bench.built(2, study="1.2.2", project="P2")
+    decide.delete(bench.parts, other.id, **PERSON)
+    store = bench.parts.storage.path("history")
+    os.rename(f"{store}/P1", bench.path("elsewhere"))
+    os.symlink(bench.path("elsewhere"), f"{store}/P1")
+    days(bench, 2)
+    await expire(bench, history=DAY)
+    assert os.path.isdir(f"{store}/P1/{linked.label}/{linked.id}")
+    assert not [path for path in bench.tree("history") if other.id in path]
+    met = bench.parts.failing.open(bench.parts.clock.monotonic())
+    assert ["history"] == [each.store for each in met.values()]
 
 
 async def test_a_store_that_is_not_there_is_waited_for(bench):

@@ -132,9 +132,12 @@ def entries(parts: Parts) -> list[Kept]:
     return [each for each in found if each.files or each.when]  # others: folders left by a crash
 
 
-def older(parts: Parts, moment: float) -> Iterator[Kept]:
-    """The entries made before a moment (epoch seconds); of those that do not say when, none."""
-    for place in tree(parts.storage.require("history")):
+def older(parts: Parts, folder: str, moment: float) -> Iterator[Kept]:
+    """The entries made before a moment (epoch seconds) in a project's folder of the store.
+
+    Of those that do not say when, none.
+    """
+    for place in tree(parts.storage.require("history"), folder):
         made = _made(str(_told(parts.storage.history(_project(place[0]), *place[1:])).get("when")))
         if made is not None and made < moment:
             yield _look(parts, *place)
@@ -151,9 +154,12 @@ def _project(folder: str) -> str | None:
     return None if folder == UNASSIGNED else folder
 
 
-def tree(store: str) -> Iterator[tuple[str, str, str]]:
-    """The folders three levels below a store: in history and quarantine, one for each entry."""
-    for top in folders(store):
+def tree(store: str, folder: str = "") -> Iterator[tuple[str, str, str]]:
+    """The folders three levels below a store: in history and quarantine, one for each entry.
+
+    All of them, or those of one folder of the first level.
+    """
+    for top in [folder] if folder else folders(store):
         for middle in folders(os.path.join(store, top)):
             for last in folders(os.path.join(store, top, middle)):
                 yield top, middle, last

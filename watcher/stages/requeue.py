@@ -5,6 +5,7 @@ one has left, so a command that was cut off is finished by the next try.
 """
 
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -231,12 +232,19 @@ def fields_of(aside: SetAside) -> dict[str, Any]:
 # -- purge ---------------------------------------------------------------------------------------
 
 
-def purge(parts: Parts, aside: SetAside, *, who: str, reason: str) -> SetAside:
-    """Remove an entry's files for good, and keep who did it; gives the entry, closed."""
+def purge(
+    parts: Parts, aside: SetAside, *, who: str, reason: str, before: float = math.inf
+) -> SetAside:
+    """Remove an entry's files for good, and keep who did it; gives the entry, closed.
+
+    `before`: RefusedError where the last of it was set aside since that moment (epoch seconds).
+    """
     for store in ("quarantine", "history"):
         parts.storage.require(store)
     with parts.leases.hold(_keys(aside), parts.clock.now()):
         aside = _again(parts, aside)
+        if aside.set_aside >= before:
+            raise RefusedError(f"{aside.id} has grown since it was looked at")
         _note(parts, aside, f"quarantine purge {aside.id}", who, reason)
         if is_unit(aside):
             withdraw(parts, aside)
