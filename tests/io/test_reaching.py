@@ -5,7 +5,7 @@ import os
 import pytest
 
 from watcher.core.errors import OutsideError, StorageError
-from watcher.io import files, journal
+from watcher.io import files, journal, service
 from watcher.io.reaching import MARKER
 
 WAYS = {
@@ -81,3 +81,20 @@ def test_nothing_is_made_where_no_store_is(tmp_path):
     (tmp_path / MARKER).touch()
     files.make_folder(str(tmp_path / "new" / "deep"))
     assert os.path.isdir(tmp_path / "new" / "deep")
+
+
+def test_each_look_is_a_sign_of_life(tmp_path):
+    """Who opens twenty thousand files of a session one by one is not taken for hung."""
+    signs = []
+    token = service._alive.set(lambda: signs.append(1))
+    try:
+        for number in range(9):
+            path = str(tmp_path / f"{number}")
+            files.swap(path, b"x")
+            signs.clear()
+            for act in (files.print_of, files.read, files.digest, files.remove):
+                before = len(signs)
+                act(path)
+                assert len(signs) > before
+    finally:
+        service._alive.reset(token)

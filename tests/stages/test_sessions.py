@@ -1,6 +1,7 @@
 """The sessions' stage: one error border round each session, and patience."""
 
 import os
+import threading
 
 import pytest
 from anyio import to_thread
@@ -128,3 +129,17 @@ async def test_no_part_of_what_a_person_archives_goes_by_itself(bench, stage):
     await stage.round(idle=True)
     assert bench.parts.ledger.session(session.id).partly
     assert [] == bench.tree()
+
+
+async def test_a_store_that_hangs_has_a_thread_to_hang(bench, stage, monkeypatch):
+    """The event loop asks none: signals and the watchdog go on."""
+    bench.filed(1)
+    asked, there, ours = [], bench.parts.storage.is_there, threading.get_ident()
+    monkeypatch.setattr(
+        bench.parts.storage,
+        "is_there",
+        lambda kind: asked.append(threading.get_ident()) or there(kind),
+    )
+    await stage.round()
+    assert asked
+    assert ours not in asked

@@ -18,6 +18,7 @@ from watcher.core.errors import DocumentError, OutsideError, StorageError, stora
 from watcher.core.file import Fingerprint
 from watcher.io import blocks, ways
 from watcher.io.opening import FILE
+from watcher.io.service import alive
 
 MARKER: Final = ".watcher-store"
 OWNER: Final = ".watcher-owner"  # beside it: see `tenure`
@@ -41,6 +42,7 @@ def check_way(path: str) -> None:
     A path that ends with a slash is a folder that is on the way itself. The store must be ours
     still, see `guard`: whatever changes a store asks here first.
     """
+    alive()
     guard(path)
     folder = os.path.dirname(path)
     if ways.kept(folder) is not None:
@@ -78,7 +80,11 @@ def _outside() -> OutsideError:
 
 @contextmanager
 def _entered(folder: str) -> Iterator[int]:
-    """A folder, open: below a store each part without following links. OSError passes."""
+    """A folder, open: below a store each part without following links. OSError passes.
+
+    Whoever looks at many files one by one does not wait for all of them: each is a sign of life.
+    """
+    alive()
     if (fd := ways.kept(folder)) is not None:
         yield fd
         return

@@ -111,6 +111,14 @@ def _place(path: str) -> Place | None:
     return found
 
 
+def _candidates(folder: str, paths: Sequence[str]) -> list[Candidate]:
+    return [
+        Candidate("", os.fsencode(path), print_)
+        for path in paths
+        if (print_ := files.print_of(os.path.join(folder, path)))
+    ]
+
+
 async def _read(
     parts: Parts, found: Found, record: Session | None, examine: Examine, thread: Hop
 ) -> tuple[list[Instance], int]:
@@ -122,11 +130,7 @@ async def _read(
     instances: list[Instance] = []
     unread = 0
     for start in range(0, len(paths), BATCH):
-        candidates = [
-            Candidate("", os.fsencode(path), print_)
-            for path in paths[start : start + BATCH]
-            if (print_ := files.print_of(os.path.join(found.folder, path)))
-        ]
+        candidates = await thread(_candidates, found.folder, paths[start : start + BATCH])
         alive()
         replies = await examine(
             [

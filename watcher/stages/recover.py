@@ -1,6 +1,7 @@
 """What a start does first: finish or take back what was cut off, and make the ledger agree."""
 
 from collections.abc import Mapping
+from functools import partial
 
 from watcher.core import life
 from watcher.core.errors import (
@@ -33,21 +34,22 @@ TO_CARRY_ON = (Status.BUILDING, Status.ARCHIVING, Status.MOVING, Status.DELETING
 
 async def recover(parts: Parts, examine: adopt.Examine, thread: Hop) -> None:
     """Everything a start owes the last run. The caller holds the stores that are there."""
-    if parts.storage.is_there("prearchive"):
+    there = partial(thread, parts.storage.is_there)  # one on a share that hangs hangs a thread only
+    if await there("prearchive"):
         await thread(unit_promise.sweep, parts)
         await thread(agenda.clamp, parts.ledger, parts.clock.now())
         _say(parts, await thread(settle_hands, parts), "files that were being filed")
         adopted = await adopt.sessions(parts, examine, thread)
         _say(parts, adopted, "sessions of the tree that the ledger did not know as they are")
-    if parts.storage.is_there("archive"):
+    if await there("archive"):
         found = await thread(archive_index, parts)
         _say(parts, found, "archived sessions that the index did not know as they are")
-    if parts.storage.is_there("quarantine"):
+    if await there("quarantine"):
         found = await thread(index, parts)
         _say(parts, found, "quarantine entries that the ledger did not know as they are")
         await thread(supersede_filed, parts)
     await thread(_rebind, parts)
-    if parts.storage.is_there("prearchive"):
+    if await there("prearchive"):
         _say(parts, await thread(_carry_all, parts), "sessions that were being worked on")
         _say(parts, await unit_carrying.carry_all(parts, examine, thread), unit_carrying.LANDING)
         await thread(_tell_all, parts)

@@ -107,7 +107,7 @@ class Sessions:
     async def _send_ahead(self) -> None:
         """One session's new files go into the archive ahead: that which has waited longest."""
         clock = self.parts.clock.monotonic
-        there = self.parts.storage.is_there("archive")
+        there = await self._thread(self.parts.storage.is_there, "archive")
         found = await self._thread(agenda.sendable, self.parts.ledger) if there else []
         self._looked = {each.id: self._looked.get(each.id, (-1, 0.0)) for each, _ in found}
         began, in_hand = clock(), {each.id for each, busy in found if busy}
