@@ -281,6 +281,25 @@ def test_what_may_not_be_read_or_written_is_said(own, capsys):
         drop.chmod(0o755)
 
 
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may do everything")
+def test_no_folder_of_a_drop_is_named(own, capsys):
+    """Its name may be a patient's, and a journal has what is said; the command finds it."""
+    closed = own.parent / "mri" / "DOE^JOHN_19600101"
+    closed.mkdir()
+    (closed.parent / "open").mkdir()
+    try:
+        closed.chmod(0o555)
+        code, (line,) = faulty(own)
+        _, said = told(capsys, own, "check")
+        found = carry_out(line.hint.partition("by: ")[2], own.parent)
+    finally:
+        closed.chmod(0o755)
+    assert (0, "warning", "drop mri") == (code, line.severity, line.of)
+    assert "can't empty 1 of the folders in it" in line.text
+    assert "DOE" not in said + line.command + line.hint
+    assert f"{closed}\n" == found
+
+
 def test_readers_that_can_not_be_started_are_an_error(own, capsys):
     """No file could be read: exit 2, and where to look."""
     kept, sys.executable = sys.executable, str(own.parent / "none")

@@ -12,7 +12,7 @@ import sys
 from dataclasses import dataclass, replace
 
 import pytest
-from imaging import configure, told
+from imaging import ask, configure, told
 from mending import carry_out, faulty
 from world import own_host
 
@@ -22,7 +22,8 @@ from watcher.commands.looked import scene
 from watcher.commands.machine_check import libraries, machine_lines, metrics_lines
 from watcher.io import access, memory, mounts, units
 from watcher.io.database import FORMAT
-from watcher.report.checked import script
+from watcher.io.lookup import STORE_MOUNT, Lookup
+from watcher.report.checked import Line, script
 from watcher.report.mending import Mender
 from watcher.settings import load
 
@@ -329,6 +330,15 @@ def mounted(monkeypatch, point, kind, options="", source="server:/export"):
     monkeypatch.setattr("watcher.commands.looked.read_mounts", lambda: (*table, more))
 
 
+def named(monkeypatch, base, point, by):
+    """The machine's fstab, or a mount unit of it, names this mount point."""
+    table, folder = base / "fstab", base / "mount-units"
+    folder.mkdir(exist_ok=True)
+    table.write_text(f"server:/export {point} nfs defaults 0 0\n" if by == "fstab" else "")
+    (folder / "it.mount").write_text(f"[Mount]\nWhere={point}\n" if by == "unit" else "")
+    monkeypatch.setattr(mounts.named_points, "__defaults__", (str(table), str(folder)))
+
+
 @pytest.mark.parametrize(
     ("kind", "lacking", "enough"),
     [
@@ -336,19 +346,91 @@ def mounted(monkeypatch, point, kind, options="", source="server:/export"):
         ("cifs", "rw,vers=3.1.1,noserverino", "serverino"),
     ],
 )
-def test_a_share_is_mounted_anew_with_what_it_lacks(base, monkeypatch, kind, lacking, enough):
-    """What its mount lacks for a drop is said; the command mounts it with that."""
+@pytest.mark.parametrize("by", ["fstab", "unit"])
+def test_a_share_is_mounted_anew_with_what_it_lacks(base, monkeypatch, by, kind, lacking, enough):
+    """What its mount lacks for a drop is said; the command is one for what names the mount."""
     config, drop = base / "watcher.toml", base / "mri"
     mounted(monkeypatch, drop, kind, lacking)
+    named(monkeypatch, base, drop, by)
     code, (line,) = faulty(config)
     assert (0, "warning", "drop mri") == (code, line.severity, line.of)
     note = f'echo $(basename "$0") "$@" >> {base}/done'
-    carry_out(line.command, base, umount=note, mount=note)
-    assert [f"umount {drop}", f"mount -o {enough} -t {kind} server:/export {drop}"] == (
-        (base / "done").read_text().splitlines()
-    )
+    carry_out(line.command, base, umount=note, mount=note, systemctl=note)
+    expected = {
+        "fstab": [f"umount {drop}", f"mount -o {enough} {drop}"],
+        "unit": [f"systemctl edit --full {drop}", f"systemctl restart {drop}"],
+    }
+    assert expected[by] == (base / "done").read_text().splitlines()
     mounted(monkeypatch, drop, kind, f"rw,{enough.replace('itive', '')}")
     assert (0, []) == faulty(config)
+
+
+def test_a_share_that_nothing_names_is_left_mounted(base, monkeypatch):
+    """Its password is known to nobody but the kernel: what to add is said, and no command."""
+    mounted(monkeypatch, base / "mri", "cifs", "rw,username=scan", "//server/export")
+    code, (line,) = faulty(base / "watcher.toml")
+    assert (0, "") == (code, line.command)
+    assert "without serverino " in line.text
+    assert f"neither fstab nor a mount unit names {base}/mri" in line.hint
+
+
+@pytest.mark.parametrize(("by", "start"), [("fstab", "mount"), ("unit", "systemctl start")])
+def test_a_mount_that_is_not_there_is_made_by_what_names_it(base, monkeypatch, by, start):
+    """mount(8) reads the fstab, and knows no unit."""
+    named(monkeypatch, base, base / "mri", by)
+    code, (line,) = faulty(base / "watcher.toml")
+    assert (10, f"{start} {base}/mri") == (code, line.command.removeprefix("sudo "))
+
+
+def gone(base):
+    """What was mounted at the archive is not there, and the status store has lost its marker."""
+    run(base)
+    with command_parts(load(str(base / "watcher.toml"))) as parts:
+        parts.ledger.remember("store-mount/archive", "nfs4 server:/export")
+    (base / "imaging" / "status" / ".watcher-store").unlink()
+
+
+def test_what_is_final_is_not_done_by_pasting(base):
+    """A mount fails in the midst of the text: nothing after it takes the bare folder for a store.
+
+    The command that would is a comment at the end, once.
+    """
+    config = base / "watcher.toml"
+    gone(base)
+    before = faulty(config)
+    assert ["store archive", "store status"] == [line.of for line in before[1]]
+    rows = list(script(before[1]))
+    carry_out("\n".join([*rows, "true"]), base, mount="exit 1")
+    assert before == faulty(config)
+    command = before[1][1].command
+    assert "check --accept" in command
+    assert [f"#   {command}"] == [row for row in rows if row.removeprefix("#   ") == command]
+    assert f"#   {command}" == rows[-1]
+
+
+def test_a_final_command_of_several_lines_is_a_comment_throughout():
+    """Also where a name in it has a line break."""
+    rows = "\n".join(script([Line("error", "it", "wrong", command="one 'a\ntwo'", final=True)]))
+    assert {"#"} == {row[0] for row in rows.split("\n")}
+
+
+def test_a_named_mount_that_is_not_there_is_not_accepted(base, monkeypatch, capsys):
+    """Its store is refused, with the reason and exit 10, and others are taken.
+
+    Nothing is written into the bare folder, and what was mounted there is remembered.
+    """
+    config, archive = base / "watcher.toml", base / "imaging" / "archive"
+    gone(base)
+    (archive / ".watcher-store").unlink()
+    named(monkeypatch, base, archive, "fstab")
+    code, lines = ask(capsys, config, "check", "--accept")
+    said = {line["of"]: line["text"] for line in reversed(lines)}
+    assert (10, f"{base}/imaging/status is taken for ours") == (code, said["store status"])
+    assert f"{archive} is not taken: " in said["store archive"]
+    assert f"nothing is mounted at {archive}" in said["store archive"]
+    assert [] == os.listdir(archive)
+    with command_parts(load(str(config))) as parts:
+        assert "nfs4 server:/export" == Lookup(parts.ledger).mounts(STORE_MOUNT)["archive"]
 
 
 def test_a_share_is_not_watched(base, monkeypatch):
@@ -382,7 +464,7 @@ def test_a_mount_that_went_is_mounted_again_or_forgotten(base, monkeypatch):
     with command_parts(load(str(config))) as parts:
         parts.ledger.remember("mount/mri", "nfs4 server:/export")
     code, (line,) = faulty(config)
-    assert (10, f"mount -t nfs4 server:/export {base}/mri") == (
+    assert (10, f"mount -t nfs4 server:/export {base}/mri") == (  # nothing else names it
         code,
         line.command.removeprefix("sudo "),
     )
@@ -448,6 +530,8 @@ def test_a_template_s_unit_is_found_by_its_configuration(base):
     (found,) = units.units_of("/etc/watcher/ct.toml")
     assert ("watcher@ct.service", "ct") == (found.name, found.last("User"))
     assert ("/srv/imaging", "/a", "/b") == found.paths("ReadWritePaths")
+    (etc / "multi-user.target.wants").mkdir()
+    (etc / "multi-user.target.wants" / "watcher@mri.service").symlink_to(etc / "watcher@.service")
     (other,) = units.units_of("/etc/watcher/mri.toml")
     assert ("/srv/imaging", "/a") == other.paths("ReadWritePaths")
     (etc / "watcher@.service.d" / "99.conf").write_text("[Service]\nReadWritePaths=\n")

@@ -40,6 +40,24 @@ def machine(tmp_path):
         yield lambda *words: booted.run(*words, check=False).stdout, booted, command
 
 
+def test_an_instance_that_starts_finds_itself(machine):
+    """The check before the daemon, of an instance not enabled: its unit's bounds are seen."""
+    _, booted, command = machine
+    config = CONFIG.replace("/srv/images of 100%", "/srv/images")
+    booted.put("/etc/watcher/ct.toml", f'{config}[log]\nfile = "/var/log/watcher-ct/log"\n')
+    words = [each.replace("watcher.toml", "%i.toml") for each in command]
+    more = "LogsDirectory=watcher-%i\nReadWritePaths=-/srv\nLimitNOFILE=200:4096"
+    before = f"StandardOutput=file:/srv/found\nExecStartPre=-{' '.join(words)} --json\n{more}\n"
+    unit = UNIT.replace("watcher.toml", "%i.toml").replace("TimeoutStopSec=1\n", before)
+    unit = unit.replace("User=nobody\n", "")  # who can't read every developer's Python
+    booted.put("/etc/systemd/system/watcher@.service", unit)
+    booted.run("systemctl", "daemon-reload")
+    booted.run("systemctl", "start", "watcher@ct")
+    lines = {line["of"]: line for line in json.loads(booted.run("cat", "/srv/found").stdout)}
+    assert "ok" == lines["unit watcher@ct.service"]["severity"]
+    assert "LimitNOFILE=1024:4096" in lines["open files"]["command"]
+
+
 def test_the_unit_is_mended_as_systemd_reads_it(machine):
     """Its paths and bounds are what the commands have written, for systemd too."""
     asked, booted, command = machine

@@ -1,6 +1,7 @@
 """What a user may do at a place, and how long a place is waited for."""
 
 import os
+import time
 
 import pytest
 
@@ -22,10 +23,24 @@ def test_a_lock_is_tried_and_left_free(tmp_path):
 
 def test_what_does_not_answer_is_left(tmp_path):
     """A marker that blocks for ever, as a dead share's: no answer, and nobody waits."""
-    assert access.answers(str(tmp_path), "marker", patience=180.0)
-    assert access.answers(str(tmp_path / "none"), "marker", patience=180.0)
+    here, none = str(tmp_path), str(tmp_path / "none")
+    assert frozenset() == access.silent([here, none], "marker", patience=180.0)
+    assert frozenset() == access.silent([], "marker", patience=0)
     os.mkfifo(tmp_path / "marker")
-    assert not access.answers(str(tmp_path), "marker", patience=0.5)
+    assert here in access.silent([here, none], "marker", patience=0.5)
+
+
+def test_any_number_of_places_is_waited_for_once(tmp_path):
+    """All are asked at the same time, and those that answer beside the silent ones are not lost."""
+    places = [tmp_path / str(number) for number in range(40)]
+    for number, place in enumerate(places):
+        place.mkdir()
+        if number % 2:
+            os.mkfifo(place / "marker")
+    before = time.monotonic()
+    found = access.silent([str(place) for place in places], "marker", patience=5.0)
+    assert time.monotonic() - before < 20 * 5.0
+    assert {str(place) for place in places[1::2]} == found
 
 
 def test_folders_are_counted_up_to_a_bound(tmp_path):

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator
 from watcher.core.errors import (
     ConfigurationError,
     LedgerError,
+    MissingPlaceError,
     OutsideError,
     RefusedError,
     StorageError,
@@ -24,7 +25,7 @@ def take(
 ) -> Iterator[Line]:
     """Take what is there for ours; says what. RefusedError where another daemon holds a store.
 
-    Or where a place does not answer. MissingPlaceError where the mount of a store is not there.
+    Or where a place does not answer. A store whose mount is named and not there is not taken.
     """
     if silent:
         raise RefusedError(f"{min(silent)} does not answer", hint=mend.watcher("check"))
@@ -39,12 +40,12 @@ def take(
             raise RefusedError(
                 f"another installation's daemon runs on {storage.path(kind)}", hint="stop it first"
             )
-    for kind in foreign:
-        yield _taken(storage, kind, mend)
+    taken = {kind: _taken(storage, kind, mend) for kind in foreign}
+    yield from taken.values()
     for name, mount in drops.items():
         if mount:
             yield Line("ok", f"drop {name}", f"{mount} is forgotten; what is there now counts")
-    forgotten = [f"{STORE_MOUNT}{kind}" for kind in foreign]
+    forgotten = [f"{STORE_MOUNT}{kind}" for kind, line in taken.items() if line.severity == "ok"]
     _forget(settings, storage, [*forgotten, *(f"{MOUNT}{name}" for name in drops)])
 
 
@@ -52,9 +53,11 @@ def _taken(storage: Storage, kind: str, mend: Mender) -> Line:
     of, path = f"store {kind}", storage.path(kind)
     try:
         storage.accept(kind)
+    except MissingPlaceError as error:
+        return Line("error", of, f"{path} is not taken: {error}", error.hint, 10)
     except StorageError as error:
-        made = mend.folder(path, closed=True, mode="2750")
-        return Line("error", of, f"{path}: {error}", "", 2, f"{made} && {mend.accept()}")
+        made = f"{mend.folder(path, closed=True, mode='2750')} && {mend.accept()}"
+        return Line("error", of, f"{path}: {error}", "", 2, made, final=True)
     return Line("ok", of, f"{path} is taken for ours")
 
 

@@ -33,9 +33,10 @@ def check(
 ) -> int:
     """Check configuration and machine: what is wrong, and the command that mends it.
 
-    Below the table stand the commands, for a shell as they are. Nothing is written, but with
-    --accept: stores whose marker is missing or foreign are taken for ours, and the mounts
-    remembered of drops are forgotten. Root looks as the user whose daemon it is.
+    Below the table stand the commands, for a shell as they are; those that decide for good are
+    comments. Nothing is written, but with --accept: stores whose marker is missing or foreign are
+    taken for ours, except below a named mount that is not there, and the mounts remembered of drops
+    are forgotten. Root looks as the user whose daemon it is.
 
     Example: watcher check --config /etc/watcher/watcher.toml
     """

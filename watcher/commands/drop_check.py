@@ -1,7 +1,8 @@
 """What `watcher check` says of a drop."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Final
 
 from watcher.commands.looked import FOLDER_MODE, Scene
 from watcher.core.policy import Drop
@@ -11,6 +12,13 @@ from watcher.io.lookup import is_linkable
 from watcher.io.mounts import is_network, mounted_at
 from watcher.report.checked import Line
 from watcher.report.manner import manner, more, units
+from watcher.report.mending import By
+
+_ADDED: Final[Mapping[By, str]] = {
+    "fstab": "stop the daemon first; {point} in fstab",
+    "unit": "stop the daemon first; add it to Options= in the unit of {point}",
+    "": "neither fstab nor a mount unit names {point}: add it where that is mounted",
+}
 
 
 def drop_lines(scene: Scene, drop: Drop) -> Iterator[Line]:
@@ -57,14 +65,14 @@ def _missing(scene: Scene, of: str, drop: Drop) -> Line | None:
 def _mount_fault(scene: Scene, of: str, drop: Drop) -> Line | None:
     """As the daemon sees it (stages/looking.py): a mount is known by its type and source."""
     here, before = mounted_at(drop.path, scene.mounts), scene.remembered.get(drop.name, "")
-    again = scene.mend.mount(drop.path, before, named=scene.is_named(drop.path))
+    again = scene.mend.mount(drop.path, before, by=scene.named_by(drop.path))
     if before and not here:
         text = f"{before} was mounted there and is not now"
         hint = f"or, where that is meant: {scene.mend.accept()}"
         return Line("error", of, text, hint, 10, again)
     if before and here != before:
         text = f"{here} is mounted there, and before it was {before}"
-        return Line("error", of, text, "or mount the other", 10, scene.mend.accept())
+        return Line("error", of, text, "or mount the other", 10, scene.mend.accept(), final=True)
     if drop.mount and not here:
         text, hint = "nothing is mounted there, and mount = true", "mount it, or set mount = false"
         return Line("error", of, text, hint, 10, scene.mend.edit())
@@ -99,9 +107,10 @@ def _removing(scene: Scene, of: str, drop: Drop) -> Iterator[Line]:
         text = f"only its owner may remove a file there (sticky), not {user}: {stay}"
         command = scene.mend.mode("-t", drop.path, mine=False)
         yield Line("warning", of, text, keep, command=command)
-    elif closed := next(access.closed_folders(drop.path), ""):
-        text = f"{user} can't empty folders in it, as {os.path.basename(closed)}"
-        hint = "needs the package acl; counts for folders to come, too"
+    elif closed := sum(1 for _ in access.closed_folders(drop.path)):
+        text = f"{user} can't empty {closed} of the folders in it"  # names may be patients'
+        show = scene.mend.closed_in(drop.path)
+        hint = f"needs the package acl; counts for folders to come, too; they are shown by: {show}"
         yield Line("warning", of, text, hint, command=scene.mend.let_in_all(drop.path))
 
 
@@ -125,11 +134,11 @@ def share_lines(scene: Scene, of: str, path: str, *, is_store: bool) -> Iterator
     mount = scene.mount(path)
     lacking = wishes(mount.type, mount.options, is_store=is_store)
     if lacking:
-        point, was = os.fsdecode(mount.point), f"{mount.type} {mount.source}"
+        point = os.fsdecode(mount.point)
         said = "; ".join(f"without {wish.option} {wish.without}" for wish in lacking)
-        named = scene.is_named(point)
-        command = scene.mend.remount(point, was, lacking, named=named)
-        yield Line("warning", of, said, f"stop the daemon first; {point} in fstab", command=command)
+        by = scene.named_by(point)
+        command = scene.mend.remount(point, lacking, by=by)
+        yield Line("warning", of, said, _ADDED[by].format(point=point), command=command)
 
 
 def _file_system(scene: Scene, of: str, drop: Drop) -> Iterator[Line]:
@@ -137,6 +146,7 @@ def _file_system(scene: Scene, of: str, drop: Drop) -> Iterator[Line]:
     if is_case_blind(mount.type, mount.options):
         text = f"on {mount.type} names that differ by case only are one file"
         yield Line("ok", of, text)
-    if drop.after == "remove" and not is_linkable(drop.path, scene.settings.stores.prearchive):
+    store = scene.settings.stores.prearchive
+    if drop.after == "remove" and store not in scene.silent and not is_linkable(drop.path, store):
         text = "files are copied, not linked: another owner, or another file system than prearchive"
         yield Line("ok", of, text)

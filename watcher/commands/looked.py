@@ -14,11 +14,19 @@ from watcher.commands.accepting import remembered_mounts
 from watcher.core.errors import StorageError
 from watcher.io import access
 from watcher.io.lease import is_locked
-from watcher.io.mounts import Mount, bare_point, may_hang, mount_of, read_mounts, resolved
+from watcher.io.mounts import (
+    Mount,
+    bare_point,
+    may_hang,
+    mount_of,
+    named_points,
+    read_mounts,
+    resolved,
+)
 from watcher.io.stores import KINDS, MARKER, Storage
 from watcher.io.units import Unit, units_of
 from watcher.report.checked import Line
-from watcher.report.mending import Mender
+from watcher.report.mending import By, Mender
 from watcher.settings import Settings
 
 FOLDER_MODE: Final = "2770"  # of a drop: its group is that of the senders
@@ -62,9 +70,11 @@ class Scene:
         """The mount point the machine names, at or above a path, where nothing is mounted."""
         return bare_point(path, self.storage.points, self.mounts)
 
-    def is_named(self, point: str) -> bool:
-        """Whether mount(8) knows what belongs there."""
-        return point in self.storage.points
+    def named_by(self, point: str) -> By:
+        """What says which mount belongs there. StorageError where the fstab can't be read."""
+        if point not in self.storage.points:
+            return ""
+        return "fstab" if point in named_points(units="") else "unit"
 
     @property
     def unit(self) -> str:
@@ -73,6 +83,8 @@ class Scene:
 
     def runs(self) -> bool:
         """Whether a daemon holds the state, as far as this user can tell."""
+        if self.storage.path("state") in self.silent:
+            return False
         try:
             return is_locked(self.storage.marker("state"))
         except StorageError:
@@ -90,7 +102,7 @@ class Scene:
         """A line for a place that lies on a mount that is named and not there."""
         if point := self.bare(path):
             text = f"nothing is mounted at {point}, which fstab or a mount unit names"
-            command = self.mend.mount(point, named=True)
+            command = self.mend.mount(point, by=self.named_by(point))
             return Line("error", of, text, code=10, command=command)
         return None
 
@@ -122,7 +134,7 @@ class Scene:
         text = f"{point} ({mount.type} {mount.source}) did not answer for {access.PATIENCE:.0f} s"
         hint = "look at the server first; then mount it again"
         command = self.mend.root("umount", "--lazy", "--force", point)
-        return Line("error", of, text, hint, 10, command)
+        return Line("error", of, text, hint, 10, command, final=True)
 
 
 def scene(settings: Settings) -> Scene:
@@ -138,7 +150,7 @@ def scene(settings: Settings) -> Scene:
     found = storage.ids(answering)
     storage.id = next(iter(found.values()), "")
     if before.is_root:
-        _become(storage, [*found], units)
+        _become(storage, [*found], units, silent)
     elif "state" in found:
         check_owner(storage)
     mend = replace(mender(config), is_root=before.is_root, may_edit=before.may_edit)
@@ -170,28 +182,27 @@ def program() -> str:
 def _places(settings: Settings, storage: Storage) -> Iterable[str]:
     yield from (drop.path for drop in settings.drops)
     yield from (storage.path(kind) for kind in KINDS)
+    yield settings.stores.root
     if settings.log.file:
         yield os.path.dirname(settings.log.file)
 
 
 def _silent(places: Iterable[str], mounts: tuple[Mount, ...]) -> frozenset[str]:
     """Those on a share that does not answer; each place is asked, as a share may answer in part."""
-    found = set()
-    for place in places:
-        mount = mount_of(resolved(place, mounts), mounts)
-        if may_hang(mount, mounts) and not access.answers(place, MARKER, access.PATIENCE):
-            found.add(place)
-    return frozenset(found)
+    on = {place: mount_of(resolved(place, mounts), mounts) for place in places}
+    asked = [place for place, mount in on.items() if may_hang(mount, mounts)]
+    return access.silent(asked, MARKER, access.PATIENCE)
 
 
-def _become(storage: Storage, found: list[str], units: list[Unit]) -> None:
+def _become(storage: Storage, found: list[str], units: list[Unit], silent: frozenset[str]) -> None:
     """The owner of the state, else of another store, else the unit's user, else the root's owner.
 
     So nothing a check makes belongs to root, and what root alone may do is not said to be well.
     """
     owners = [access.owner(storage.path(kind)) for kind in found]
     owners += [access.number_of(unit.last("User")) for unit in units]
-    owners.append(access.owner(storage.stores.root))
+    root = storage.stores.root
+    owners += [] if root in silent else [access.owner(root)]
     first = next((each for each in owners if each is not None), 0)
     if first != 0:
         access.become(first)

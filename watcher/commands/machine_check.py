@@ -15,6 +15,7 @@ from watcher.io import access, files, memory
 from watcher.io.mounts import is_network
 from watcher.io.serving import serving
 from watcher.io.stores import KINDS
+from watcher.io.units import Unit
 from watcher.io.workers import try_one
 from watcher.report.checked import Line
 from watcher.report.mending import Mender
@@ -75,39 +76,47 @@ def _readers(scene: Scene) -> Iterator[Line]:
 
 
 def _limits(scene: Scene) -> str:
-    """The command that shows what bounds the daemon."""
-    if unit := scene.unit:
-        return f"systemctl show -p TasksMax,MemoryMax,LimitNPROC,LimitAS {unit}"
+    """The command that shows what bounds this process."""
+    if (unit := _daemon(scene)) and memory.is_of(unit):
+        return f"systemctl show -p TasksMax,MemoryMax,LimitNPROC,LimitAS {unit.name}"
     return "ulimit -a"
 
 
+def _daemon(scene: Scene) -> Unit | None:
+    """The unit whose bounds are the daemon's: that which runs this check, else the first."""
+    return next(filter(memory.is_of, scene.units), next(iter(scene.units), None))
+
+
 def _memory(scene: Scene) -> Iterator[Line]:
-    found = memory.room()
+    unit = _daemon(scene)
+    found = memory.room(unit)
     if found.bytes >= MEMORY:
         return
     bound = f"the control group {found.group}" if found.group else "this machine"
     text = f"{bound} has {format_size(found.bytes)} of memory: large files may be refused"
-    unit = scene.unit
-    if found.group and unit:
-        command = scene.mend.root("systemctl", "set-property", unit, f"MemoryMax={MEMORY}")
-        yield Line("warning", "memory", text, command=command)
-    else:
+    if unit and os.path.basename(found.group) == unit.name:
+        command = scene.mend.drop_in(unit.name, "zz-check-memory", f"MemoryMax={MEMORY}")
+        yield Line("warning", "memory", text, "and restart it", command=command)
+    else:  # not the unit's own bound: one of its own would be lower than none
         hint = f"give it {format_size(MEMORY)} at the least"
         yield Line("warning", "memory", text, hint, command="free -h")
 
 
 def _open_files(scene: Scene) -> Iterator[Line]:
-    now, most = memory.open_files()
+    unit, hint = _daemon(scene), ""
+    who = unit.name if unit else "this shell"
+    now, most = memory.open_files(unit)
     if now >= FILES:
         return
-    text = f"{now} files may be open at once, and {FILES} are needed"
-    if unit := scene.unit:
-        command = scene.mend.drop_in(unit, "files", f"LimitNOFILE={ENOUGH}")
+    text = f"{who} may have {now} files open at once, and {FILES} are needed"
+    if unit:
+        limit, hint = f"LimitNOFILE={ENOUGH}:{max(most, ENOUGH)}", "and restart it"
+        command = scene.mend.drop_in(unit.name, "zz-check-files", limit)
     elif most >= ENOUGH:
         command = f"ulimit -n {ENOUGH}"
     else:
         command = f"{scene.mend.root('prlimit', f'--nofile={ENOUGH}')} --pid $$"
-    yield Line("warning", "open files", text, command=command)
+    yield Line("warning", "open files", text, hint, command=command)
 
 
 def _clock(scene: Scene) -> Iterator[Line]:
@@ -120,12 +129,12 @@ def _clock(scene: Scene) -> Iterator[Line]:
 
 
 def _account(scene: Scene) -> Iterator[Line]:
-    """A root that found nobody else's stores has stayed root."""
-    if os.geteuid() != 0:
-        return
+    """A root that found nobody else's stores has stayed root; one that is silent may be theirs."""
     stores = scene.settings.stores
-    places = [*(scene.storage.path(kind) for kind in KINDS), f"{stores.root}/log.key"]
-    there = sorted(filter(os.path.lexists, places))
+    places = [scene.storage.path(kind) for kind in KINDS]
+    if os.geteuid() != 0 or not scene.silent.isdisjoint([*places, stores.root]):
+        return
+    there = sorted(filter(os.path.lexists, [*places, f"{stores.root}/log.key"]))
     is_known = access.number_of(ACCOUNT) is not None
     text, hint = "the daemon runs as root: a fault of it may do anything", "and User= in the unit"
     command = scene.mend.account(ACCOUNT, stores.root, there, is_known=is_known)

@@ -113,18 +113,18 @@ def _missing(scene: Scene, of: str, kind: str) -> Line:
     here = mounted_at(path, scene.mounts)
     if before and here and here != before:
         text = f"{here} is mounted at {path}, and before it was {before}"
-        return Line("error", of, text, "or mount the other", 10, scene.mend.accept())
+        return Line("error", of, text, "or mount the other", 10, scene.mend.accept(), final=True)
     if before and not here:
         text = f"{before} was mounted at {path} and is not now"
         hint = f"or, where that is meant: {scene.mend.accept()}"
-        command = scene.mend.mount(path, before, named=scene.is_named(path))
+        command = scene.mend.mount(path, before, by=scene.named_by(path))
         return Line("error", of, text, hint, 10, command)
     hint = "mount it instead, if it should be there"
     if kind == "state" and not os.path.lexists(path):
         text = f"{path} has no marker: the next start makes a new one, filled from the tree"
-        return Line("warning", of, text, hint, command=scene.mend.accept())
+        return Line("warning", of, text, hint, command=scene.mend.accept(), final=True)
     text = f"{path} has no marker of this installation"
-    return Line("error", of, text, hint, 10, scene.mend.accept())
+    return Line("error", of, text, hint, 10, scene.mend.accept(), final=True)
 
 
 # -- what is wrong with it -------------------------------------------------------------------------
@@ -153,7 +153,7 @@ def _modes(scene: Scene, of: str, kind: str) -> Iterator[Line]:
     if found.mode & 0o002:
         text, command = f"everybody may write in {path}", scene.mend.mode("o-w", path, mine=True)
         yield Line("warning", of, text, command=command)
-    if kind == "state" or _top(scene, path) != root:
+    if kind == "state" or _top(scene, path) != root or root in scene.silent:
         return
     wanted = access.rights(root)
     if wanted.mode & 0o2000 and (found.group != wanted.group or not found.mode & 0o2000):

@@ -15,12 +15,6 @@ from watcher.io.units import Unit
 from watcher.report.checked import Line
 
 STOP: Final = 10.0  # seconds; the program ends within two (spec 4), but on a slow disk
-MADE: Final = {
-    "StateDirectory": "/var/lib",
-    "LogsDirectory": "/var/log",
-    "RuntimeDirectory": "/run",
-    "CacheDirectory": "/var/cache",
-}
 # The names of what is written sort after `paths.conf`, which takes back the paths before it.
 HIDDEN: Final = {
     "ProtectHome": ("/home", "/root", "/run/user"),
@@ -54,7 +48,7 @@ def _closed(scene: Scene, of: str, unit: Unit) -> Iterator[Line]:
     """Paths it may not write to."""
     if unit.last("ProtectSystem") != "strict":
         return
-    open_ = [*unit.paths("ReadWritePaths"), *_made(unit)]
+    open_ = [*unit.paths("ReadWritePaths"), *unit.made()]
     paths = _written(scene)
     shut = {name: path for name, path in paths.items() if not any(_is_in(path, o) for o in open_)}
     if shut:
@@ -86,12 +80,6 @@ def _stop(scene: Scene, of: str, unit: Unit) -> Iterator[Line]:
         text = f"TimeoutStopSec={said}: it is killed before it has come to its end"
         command = scene.mend.drop_in(unit.name, "zz-check-stop", "TimeoutStopSec=20")
         yield Line("warning", of, text, "nothing is lost by that", command=command)
-
-
-def _made(unit: Unit) -> Iterator[str]:
-    """The folders systemd makes for it."""
-    for key, top in MADE.items():
-        yield from (f"{top}/{name.partition(':')[0]}" for name in unit.paths(key))
 
 
 def _is_in(path: str, top: str) -> bool:

@@ -8,7 +8,7 @@ import pwd
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,11 +17,15 @@ from watcher.io.lease import FLOCK
 
 PATIENCE: Final = 5.0  # seconds a share may take to answer
 ASKING: Final = """
-import os, sys
-os.statvfs(sys.argv[1])
-with os.scandir(sys.argv[1]) as found: next(found, None)
-try: open(os.path.join(sys.argv[1], sys.argv[2]), "rb").read(64)
-except OSError: pass
+import os, sys, threading
+def ask(number, path):
+    try:
+        os.statvfs(path)
+        with os.scandir(path) as found: next(found, None)
+        open(os.path.join(path, sys.argv[1]), "rb").read(64)
+    except OSError: pass
+    os.write(1, b"%d " % number)
+for each in enumerate(sys.argv[2:]): threading.Thread(target=ask, args=each).start()
 """
 MANY: Final = 1000  # folders of a drop that are looked at
 BYTE: Final = 1 << 61  # of the leases' file: no lease, whose offsets are made from keys, is there
@@ -160,20 +164,28 @@ def folders(path: str, most: int) -> int:
     return count
 
 
-def answers(path: str, name: str, patience: float) -> bool:
-    """Whether a place on a share answers; `name` is a file there that may be.
+def silent(paths: Sequence[str], name: str, patience: float) -> frozenset[str]:
+    """The places on shares that do not answer; `name` is a file in each that may be.
 
-    A process asks, and is left where it gets no answer: it may not even be killed.
+    All are asked at the same time: any number costs one patience, in seconds. A process asks, and
+    is left where it gets no answer: it may not even be killed.
     """
-    command = [sys.executable, "-I", "-S", "-c", ASKING, path, name]
-    asking = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    if not paths:
+        return frozenset()
+    command = [sys.executable, "-I", "-S", "-c", ASKING, name, *paths]
+    null, pipe = subprocess.DEVNULL, subprocess.PIPE
+    asking = subprocess.Popen(command, stdin=null, stdout=pipe, stderr=null)
     try:
-        asking.wait(patience)
-    except subprocess.TimeoutExpired:
+        asking.communicate(timeout=patience)
+    except subprocess.TimeoutExpired as error:
         asking.kill()
         asking.returncode = -9  # nobody waits for it, nor warns of it
-        return False
-    return True
+        answered = {int(number) for number in (error.output or b"").split()}
+        return frozenset(path for number, path in enumerate(paths) if number not in answered)
+    finally:
+        if asking.stdout:
+            asking.stdout.close()
+    return frozenset()
 
 
 def locks_hold(path: str) -> bool:

@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 from watcher.report.text import printable
 
 HEAD: Final = ("", "OF", "WHAT")
+APART: Final = "for good, so not to be pasted; where it is meant, and the rest is mended, type"
 _FIRST: Final = (2, 10)  # of several exit codes (spec 4)
 _ORDER: Final = ("error", "warning", "advice", "ok")
 
@@ -24,6 +25,7 @@ class Line:
     hint: str = ""  # what to do, in words, where the command leaves a choice
     code: int = 0
     command: str = ""  # what mends it, for a shell as it is
+    final: bool = False  # the command decides for good, or gives something up
 
 
 def exit_code(lines: Sequence[Line]) -> int:
@@ -45,15 +47,19 @@ def rows(lines: Sequence[Line]) -> list[Sequence[object]]:
 def script(lines: Sequence[Line]) -> Iterator[str]:
     """What mends them, a text for a shell: findings are comments, each followed by its command.
 
-    What several findings share stands once, after the last of them.
+    What several findings share stands once, after the last of them. What is final is a comment at
+    the end: a shell goes on after a command that failed, and such a one would take what is there.
     """
     open_ = [line for line in _sorted(lines) if line.hint or line.command]
-    last = {line.command: number for number, line in enumerate(open_)}
+    last = {line.command: number for number, line in enumerate(open_) if not line.final}
     for number, line in enumerate(open_):
         said = f"{line.text}; {line.hint}" if line.hint else line.text
         yield f"# {printable(line.of)}: {printable(said)}"
-        if line.command and last[line.command] == number:
+        if line.command and last.get(line.command) == number:
             yield line.command
+    if final := dict.fromkeys(line.command for line in open_ if line.final):
+        yield f"# {APART}:"
+        yield from (f"#   {row}" for command in final for row in command.split("\n"))
 
 
 def _sorted(lines: Sequence[Line]) -> list[Line]:

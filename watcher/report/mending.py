@@ -3,10 +3,14 @@
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from watcher.core.shares import Wish
 
 UNITS = "/etc/systemd/system"
+
+By = Literal["fstab", "unit", ""]
+"""What names a mount: fstab(5), systemd.mount(5), or nothing, which knows no credentials either."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,20 +74,30 @@ class Mender:
         """Make these the daemon's."""
         return self.root("chown", f"{self.user}:{self.group}", *paths)
 
-    def mount(self, point: str, was: str = "", *, named: bool) -> str:
-        """Mount again what `was` there, "type source"; `named`: fstab(5) or a unit knows it."""
+    def mount(self, point: str, was: str = "", *, by: By) -> str:
+        """Mount again what `was` there, as "type source"; no unit is known to the program mount."""
         kind, _, source = was.partition(" ")
-        if named or not source:
-            return self.root("mount", point)
-        return self.root("mount", "-t", kind, source, point)
+        if by == "unit":
+            return self.root("systemctl", "start", point)
+        return self.root("mount", *(() if by or not source else ("-t", kind, source)), point)
 
-    def remount(self, point: str, was: str, wishes: Sequence[Wish], *, named: bool) -> str:
-        """Mount it anew with further options; few of a share's can be changed in place."""
-        kind, _, source = was.partition(" ")
+    def remount(self, point: str, wishes: Sequence[Wish], *, by: By) -> str:
+        """Mount it anew with further options; few of a share's can be changed in place.
+
+        Empty where nothing names it: what else it was mounted with can't be given again.
+        """
+        if by == "unit":
+            edit = self.root("systemctl", "edit", "--full", point)
+            return f"{edit} && {self.root('systemctl', 'restart', point)}"
         added = ",".join(wish.option for wish in wishes)
-        again = () if named else ("-t", kind, source)
-        away = self.root("umount", point)
-        return f"{away} && {self.root('mount', '-o', added, *again, point)}"
+        again = f"{self.root('umount', point)} && {self.root('mount', '-o', added, point)}"
+        return again if by else ""
+
+    def closed_in(self, path: str) -> str:
+        """Show the folders right in a drop that the daemon's user can't empty, as find(1) asks."""
+        rights = ("!", "(", "-readable", "-writable", "-executable", ")")
+        words = ("find", path, "-mindepth", "1", "-maxdepth", "1", "-type", "d", *rights)
+        return shlex.join(("runuser", "-u", self.user, "--", *words) if self.is_root else words)
 
     def account(self, name: str, root: str, places: Sequence[str], *, is_known: bool) -> str:
         """A user of the daemon's own, who owns the stores, and nothing beside them."""

@@ -133,10 +133,7 @@ def entries(parts: Parts) -> list[Kept]:
 
 
 def older(parts: Parts, folder: str, moment: float) -> Iterator[Kept]:
-    """The entries made before a moment (epoch seconds) in a project's folder of the store.
-
-    Of those that do not say when, none.
-    """
+    """Entries in a project's folder that say they were made before a moment (epoch seconds)."""
     for place in tree(parts.storage.require("history"), folder):
         made = _made(str(_told(parts.storage.history(_project(place[0]), *place[1:])).get("when")))
         if made is not None and made < moment:
@@ -155,10 +152,7 @@ def _project(folder: str) -> str | None:
 
 
 def tree(store: str, folder: str = "") -> Iterator[tuple[str, str, str]]:
-    """The folders three levels below a store: in history and quarantine, one for each entry.
-
-    All of them, or those of one folder of the first level.
-    """
+    """The folders three levels below a store, or those in one of its first level: its entries."""
     for top in [folder] if folder else folders(store):
         for middle in folders(os.path.join(store, top)):
             for last in folders(os.path.join(store, top, middle)):
