@@ -15,7 +15,7 @@ from watcher.io.lease import login
 from watcher.io.ledger import NAME
 from watcher.stages import decide, history
 from watcher.stages.quarantine import put_aside
-from watcher.stages.retention import Expiry
+from watcher.stages.retention import AGAIN, EVERY, Expiry
 
 DAY = 86400.0
 OLD = "kept for 30 d, as [retention] {} says"
@@ -48,7 +48,7 @@ def decisions(bench):
 
 
 async def expire(bench, *, history=None, quarantine=None):
-    await Expiry(bench.parts, history, quarantine).purge()
+    return await Expiry(bench.parts, history, quarantine).purge()
 
 
 class TestTheHistory:
@@ -189,7 +189,7 @@ async def test_an_entry_that_is_refused_stops_no_other(bench):
     os.rename(f"{store}/P1", bench.path("elsewhere"))
     os.symlink(bench.path("elsewhere"), f"{store}/P1")
     days(bench, 2)
-    await expire(bench, history=DAY)
+    assert EVERY == await expire(bench, history=DAY)
     assert os.path.isdir(f"{store}/P1/{linked.label}/{linked.id}")
     assert not [path for path in bench.tree("history") if other.id in path]
     met = bench.parts.failing.open(bench.parts.clock.monotonic())
@@ -219,12 +219,12 @@ async def test_a_store_that_refuses_is_told_of_until_it_does_not(bench):
         tx.exec_driver_sql("PRAGMA busy_timeout=0")
     other = sqlite3.connect(f"{bench.parts.storage.stores.state}/{NAME}", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    await expire(bench, quarantine=DAY)
+    assert AGAIN == await expire(bench, quarantine=DAY)
     met = bench.parts.failing.open(clock.monotonic())
     assert ["state"] == [each.store for each in met.values()]
     other.execute("ROLLBACK")
     other.close()
-    await expire(bench, quarantine=DAY)
+    assert EVERY == await expire(bench, quarantine=DAY)
     assert {} == bench.parts.failing.open(clock.monotonic())
     assert [] == bench.parts.registry.aside()
 

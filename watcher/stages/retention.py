@@ -27,6 +27,7 @@ from watcher.stages.hop import Hop
 from watcher.stages.parts import Parts
 
 EVERY: Final = 3600.0  # seconds between two looks
+AGAIN: Final = 15.0  # seconds until the next after a store refused something for now
 WORK: Final = "retention"  # what a store may refuse
 LEAP: Final = 7 * 86400.0  # seconds between two looks that are told of; more is a leap of the clock
 CLOCK: Final = "retention/clock"  # in the ledger: since when it has not leapt, and the last look
@@ -45,11 +46,11 @@ class Expiry:
     async def run(self) -> None:
         """Purge, and wait; for ever."""
         while True:
-            await self.purge()
-            await anyio.sleep(EVERY)
+            again = await self.purge()
+            await anyio.sleep(again)
 
-    async def purge(self) -> None:
-        """What is old now.
+    async def purge(self) -> float:
+        """What is old now; gives the seconds until it is to be looked for again.
 
         The one error border of this stage: LedgerError where the ledger failed; what else a store
         refuses is `disk`'s to say.
@@ -63,12 +64,14 @@ class Expiry:
             refused = ("state", error)
         except Exception as error:  # whatever it is, sessions go on
             parts.fault(error, WORK)
-            return
-        if refused:
-            store, why = refused
-            parts.failing.met(WORK, why, parts.clock.monotonic(), EVERY, store=store)
-        else:
+            return EVERY
+        if not refused:
             parts.failing.over(WORK)
+            return EVERY
+        store, why = refused
+        again = EVERY if why.permanent else AGAIN
+        parts.failing.met(WORK, why, parts.clock.monotonic(), again, store=store)
+        return again
 
     def _purge(self) -> tuple[str, StorageError] | None:
         """What is old in both stores; what was refused first, and the store it concerns."""
