@@ -97,10 +97,13 @@ def said(reply, word, member=None):
     return member is None or reply["refused"][0]["member"] == member
 
 
-def senseless(reply, word):
-    """Whether an archive is refused for a size below nought; newer tarfiles read none of it."""
-    (text,) = texts(reply)
-    return word in text or "not an archive" in text
+def senseless(reply, word, member):
+    """Whether an archive is refused for a size below nought: newer tarfiles read none of it."""
+    try:
+        tarfile.TarFile(fileobj=io.BytesIO(packing.header("a", -1024) + bytes(2048)))
+    except tarfile.ReadError:
+        return said(reply, "not an archive", "")
+    return said(reply, word, member)
 
 
 @pytest.fixture
@@ -419,7 +422,7 @@ def test_sizes_that_contradict(drop, ask):
     """A tar whose sizes would lead a reader back, or to the middle of a member."""
     for size in (-1024, -(1 << 60)):
         (drop / "a.tar").write_bytes(packing.header("a", size) + bytes(2048))
-        assert senseless(ask("a.tar"), "contradict")
+        assert senseless(ask("a.tar"), "contradict", "a")
     packing.tar_of(
         drop / "b.tar",
         [("a", b"content"), ("b", b"content")],
@@ -445,7 +448,7 @@ def test_headers_that_never_end(drop, ask, kind):
     (drop / "b.tar").write_bytes(one * 300 + packing.header("a") + bytes(1024))
     assert said(ask("b.tar"), "too long", "")
     (drop / "c.tar").write_bytes(packing.header("a", -1024, kind) + bytes(2048))
-    assert senseless(ask("c.tar"), "too long")
+    assert senseless(ask("c.tar"), "too long", "")
 
 
 def test_a_list_that_never_ends(drop, ask):

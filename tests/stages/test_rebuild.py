@@ -182,22 +182,23 @@ class TestFaults:
         assert Status.ERROR is session.status
         assert [session.error] == [each["error"] for each in bench.events("session.error")]
 
-    @pytest.mark.parametrize("project", ["P1", "MANUAL"])
-    def test_an_error_names_what_brings_it_on(self, bench, project):
+    @pytest.mark.parametrize(
+        ("project", "word", "by", "after"),
+        [
+            ("P1", "archive", decide.archive_now, Status.ARCHIVED),
+            ("MANUAL", "rebuild", decide.rebuild, Status.READY),
+        ],
+    )
+    def test_an_error_names_what_brings_it_on(self, bench, project, word, by, after):
         """Tried too early it says so again; its cause removed, what it names takes it on."""
         bench.archived(1, project=project)
-        document = f"{bench.shelf(project=project)}.xml"
-        whole = files.read(document)
+        path = f"{bench.shelf(project=project)}.xml"
+        whole = files.read(path)
         session = bench.filed(2, project=project)
-        files.swap(document, b"<half")
-        session = bench.rebuilt(session)
-        word, after = {
-            "P1": ("archive", Status.ARCHIVED),
-            "MANUAL": ("rebuild", Status.READY),
-        }[project]
-        by = {"archive": decide.archive_now, "rebuild": decide.rebuild}[word]
+        files.swap(path, b"<half")
+        bench.rebuilt(session)
         assert Status.ERROR is by(bench.parts, session.id).status
         hints = {each["hint"] for each in bench.events("session.error")}
         assert {f"watcher {word} {session.id}"} == hints
-        files.swap(document, whole)
+        files.swap(path, whole)
         assert after is by(bench.parts, session.id).status

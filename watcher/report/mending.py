@@ -86,12 +86,13 @@ class Mender:
 
         Empty where nothing names it: what else it was mounted with can't be given again.
         """
+        if not by:
+            return ""
         if by == "unit":
             edit = self.root("systemctl", "edit", "--full", point)
             return f"{edit} && {self.root('systemctl', 'restart', point)}"
         added = ",".join(wish.option for wish in wishes)
-        again = f"{self.root('umount', point)} && {self.root('mount', '-o', added, point)}"
-        return again if by else ""
+        return f"{self.root('umount', point)} && {self.root('mount', '-o', added, point)}"
 
     def closed_in(self, path: str) -> str:
         """Show the folders right in a drop that the daemon's user can't empty, as find(1) asks."""
